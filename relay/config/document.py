@@ -1,0 +1,166 @@
+"""YAML that remembers where every value was written."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Route = tuple[str | int, ...]
+"""The way from the top of a document to a value in it: `("severity", "rules", 0, "matchers")`."""
+
+MOST_NODES = 200_000
+"""Values in one file. More is a mistake or an attack by aliases; the largest rule file measured has 40,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a file; line and column are counted from 1, `width` is how much stands there."""
+
+    file: str
+    line: int
+    column: int = 1
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class PlacedMapping(dict[str, Any]):
+    """A YAML mapping that knows where it was written, so that a rule can later say where it stands."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML file: its plain data, and where each key and each value of it stands."""
+
+    name: str
+    lines: tuple[str, ...]
+    data: Any
+    keys: dict[Route, Place] = field(repr=False)
+    values: dict[Route, Place] = field(repr=False)
+
+
+class Unreadable(Exception):
+    """The file is not YAML, or says the same thing twice."""
+
+    def __init__(self, problem: str, place: Place, line: str = "") -> None:
+        super().__init__(problem)
+        self.place = place
+        self.line = line
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.2 scalars: `on`, `no`, `12:30` and `2026-01-01` are the text they look like."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, rx) for tag, rx in resolvers if tag.rsplit(":", 1)[1] == "null"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"),
+    list("-+0123456789"),
+)
+
+
+def read(path: Path, name: str | None = None) -> Document:
+    """Read one file; `name` is what to call it in complaints. Raises `Unreadable`."""
+    name = name or str(path)
+    try:
+        return parse(path.read_text(encoding="utf-8"), name)
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"is not UTF-8 text (byte {error.start})", Place(name, 1)) from error
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}", Place(name, 1)) from error
+
+
+def parse(text: str, name: str) -> Document:
+    """Read one file's text. Raises `Unreadable` for what is not YAML or is written twice."""
+    lines = tuple(text.splitlines())
+    try:
+        root = _Loader(text).get_single_node()
+        reading = _Reading(name, {(): Place(name, 1)}, {(): Place(name, 1)})
+        data = PlacedMapping() if root is None else reading.build(root, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1)
+        raise Unreadable(error.problem or str(error), at, _line(lines, at)) from error
+    except yaml.reader.ReaderError as error:
+        raise Unreadable(f"has a character YAML does not allow: {error.reason}", Place(name, 1)) from error
+    except RecursionError as error:
+        raise Unreadable("is nested too deeply", Place(name, 1)) from error
+    except Unreadable as error:
+        error.line = _line(lines, error.place)
+        raise
+    return Document(name, lines, data, reading.keys, reading.values)
+
+
+def _line(lines: tuple[str, ...], at: Place) -> str:
+    return lines[at.line - 1] if at.line <= len(lines) else ""
+
+
+@dataclass(slots=True)
+class _Reading:
+    name: str
+    keys: dict[Route, Place]
+    values: dict[Route, Place]
+    nodes: int = 0
+
+    def build(self, node: yaml.Node, route: Route) -> Any:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise Unreadable(f"has more than {MOST_NODES:,} values", self.place(node))
+        self.values[route] = self.place(node)
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, route)
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.keys[*route, index] = self.place(item)
+            return [self.build(item, (*route, index)) for index, item in enumerate(node.value)]
+        return _scalar(node, self.place(node))
+
+    def mapping(self, node: yaml.MappingNode, route: Route) -> PlacedMapping:
+        mapping = PlacedMapping()
+        mapping.place = self.place(node)
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise Unreadable("a key must be a word", self.place(key_node))
+            key = str(key_node.value)
+            if key == "<<":
+                raise Unreadable('"<<" (merge) is not part of YAML 1.2: write the keys out', self.place(key_node))
+            if key in mapping:
+                raise Unreadable(f'"{key}" is written twice', self.place(key_node))
+            self.keys[*route, key] = self.place(key_node)
+            mapping[key] = self.build(value_node, (*route, key))
+        return mapping
+
+    def place(self, node: yaml.Node) -> Place:
+        start, end = node.start_mark, node.end_mark
+        width = end.column - start.column if end.line == start.line else 1
+        return Place(self.name, start.line + 1, start.column + 1, max(width, 1))
+
+
+def _scalar(node: yaml.Node, place: Place) -> Any:
+    kind = node.tag.rsplit(":", 1)[-1]
+    text = str(node.value)
+    match kind:
+        case "null":
+            return None
+        case "bool":
+            return text == "true"
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "str":
+            return text
+        case _:
+            raise Unreadable(f"the tag {node.tag} is not understood: remove it", place)

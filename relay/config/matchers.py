@@ -1,0 +1,81 @@
+"""Alertmanager's matchers: `service=~"pay-.*"`, `env!="test"`, `"name with spaces"="x"`.
+
+The syntax is Alertmanager's (its UTF-8 parser since 0.27); regular expressions are RE2's, anchored at both
+ends, as there. A label that an alert does not have counts as the empty string.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import re2
+
+_SYNTAX = re.compile(
+    r'\s*(?:"(?P<quoted_name>(?:[^"\\]|\\.)*)"|(?P<name>[^\s{}!=~,\\"\'`]+))\s*'
+    r'(?P<op>=~|!~|!=|=)\s*'
+    r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s{}!=~,\\"\'`]*))\s*',
+    re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on one label. `op` is one of `=`, `!=`, `=~`, `!~`."""
+
+    name: str
+    op: str
+    value: str
+    _regex: Any = field(default=None, repr=False, compare=False)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Say whether the labels meet the condition."""
+        value = labels.get(self.name, "")
+        match self.op:
+            case "=":
+                return value == self.value
+            case "!=":
+                return value != self.value
+            case "=~":
+                return self._regex.fullmatch(value) is not None
+            case _:
+                return self._regex.fullmatch(value) is None
+
+    def __str__(self) -> str:
+        quoted = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else f'"{self.name}"'
+        return f'{name}{self.op}"{quoted}"'
+
+
+def parse_matcher(text: str) -> Matcher:
+    """Read one matcher. Raises ValueError that says how to write it, or what is wrong with its regex."""
+    found = _SYNTAX.fullmatch(text.strip().removeprefix("{").removesuffix("}"))
+    if not found:
+        raise ValueError('write a matcher as Alertmanager does: name="value", name!="value", name=~"regex" or name!~"regex"')
+    name = found["name"] or _unescape(found["quoted_name"] or "")
+    if not name:
+        raise ValueError("name a label before the operator")
+    value = found["bare"] if found["quoted"] is None else _unescape(found["quoted"])
+    return Matcher(name, found["op"], value, _compile(value) if "~" in found["op"] else None)
+
+
+def _compile(value: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True  # Prometheus and Alertmanager let "." match a line break
+    try:
+        return re2.compile(value, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
+        raise ValueError(f"write a regular expression of the RE2 dialect, as in Prometheus: {reason}") from None
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[0]), text)
+
+
+def all_match(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
+    """Say whether the labels meet every condition; no conditions are met by everything."""
+    return all(matcher.matches(labels) for matcher in matchers)

@@ -1,0 +1,141 @@
+"""The small values that SREs write: durations, matchers, zones, days, moments."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from relay.config.document import Place, PlacedMapping
+from relay.config.matchers import Matcher, parse_matcher
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_MOST_SECONDS = 10 * 31536000
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration as Prometheus writes it: `30s`, `1h30m`, `2d`. Raises ValueError."""
+    parts = _PART.findall(text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise ValueError("write a duration such as 30s, 5m, 1h30m or 2d")
+    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > _MOST_SECONDS:
+        raise ValueError("write a duration of at most ten years (10y)")
+    return timedelta(seconds=seconds)
+
+
+def spell(span: timedelta) -> str:
+    """Write a duration as Prometheus does: `1h30m`; parts below a second are dropped."""
+    seconds = int(span.total_seconds())
+    if seconds <= 0:
+        return "0s"
+    parts = []
+    for unit in ("d", "h", "m", "s"):
+        count, seconds = divmod(seconds, int(_UNITS[unit]))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:3])
+
+
+def _read_duration(value: Any) -> timedelta:
+    return value if isinstance(value, timedelta) else duration(str(value))
+
+
+def _read_zone(value: Any) -> ZoneInfo:
+    if isinstance(value, ZoneInfo):
+        return value
+    try:
+        return ZoneInfo(str(value))
+    except Exception:  # zoneinfo answers an unknown or malformed name with five kinds of errors
+        raise ValueError("write a time zone as the IANA database names it, such as Europe/Berlin or UTC") from None
+
+
+def _read_time(value: Any) -> time:
+    if isinstance(value, time):
+        return value
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", str(value)):
+        raise ValueError('write a time of day such as "09:00"')
+    return time.fromisoformat(str(value))
+
+
+def _read_moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("write a date and time such as 2026-10-24T23:00 (local to the zone) or with Z or +02:00") from None
+
+
+def _read_date(value: Any) -> date:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("write a date such as 2026-01-05") from None
+
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def _read_day(value: Any) -> int:
+    if isinstance(value, int) and 0 <= value <= 6:
+        return value
+    for number, name in enumerate(_DAYS):
+        if str(value).lower() in (name, name[:3]):
+            return number
+    raise ValueError("write a day such as monday or mon")
+
+
+def _read_matcher(value: Any) -> Matcher:
+    return value if isinstance(value, Matcher) else parse_matcher(str(value))
+
+
+def _schema(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [example]})
+
+
+Duration = Annotated[timedelta, BeforeValidator(_read_duration), PlainSerializer(spell), _schema("5m")]
+Zone = Annotated[ZoneInfo, BeforeValidator(_read_zone), PlainSerializer(str), _schema("Europe/Berlin")]
+TimeOfDay = Annotated[time, BeforeValidator(_read_time), PlainSerializer(str), _schema("09:00")]
+Moment = Annotated[datetime, BeforeValidator(_read_moment), _schema("2026-10-24T23:00")]
+Date = Annotated[date, BeforeValidator(_read_date), _schema("2026-01-05")]
+Day = Annotated[int, BeforeValidator(_read_day), _schema("monday")]
+"""A day of the week, monday = 0."""
+OneMatcher = Annotated[Matcher, BeforeValidator(_read_matcher), PlainSerializer(str), _schema('service=~"pay-.*"')]
+
+
+class Section(BaseModel):
+    """A part of a rule file: nothing unknown in it, and nothing changes after it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Placed(Section):
+    """A section that knows the file and line it was written at, so that a reason can name it."""
+
+    place: Place = Field(default=Place("(default)", 1), alias="__place__", exclude=True, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _remember(cls, data: Any) -> Any:
+        return {**data, "__place__": data.place} if isinstance(data, PlacedMapping) else data
+
+
+def to_utc(wall: datetime, zone: ZoneInfo, *, end: bool = False) -> datetime:
+    """Give the instant at which clocks in the zone show `wall`, in UTC; an aware `wall` is kept as it is.
+
+    A time that the spring change skips is moved forward by the gap. A time that the autumn change repeats
+    is its first pass for a start and its last for an end, so that a span never has a hole (GoAlert's rule).
+    """
+    if wall.tzinfo is not None:
+        return wall.astimezone(UTC)
+    return wall.replace(tzinfo=zone, fold=1 if end and _repeats(wall, zone) else 0).astimezone(UTC)
+
+
+def _repeats(wall: datetime, zone: ZoneInfo) -> bool:
+    first, last = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return first is not None and last is not None and first > last

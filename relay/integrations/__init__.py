@@ -1,0 +1,1 @@
+"""One module for each outside system: its settings, and a courier that speaks its wire contract."""
