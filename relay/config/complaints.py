@@ -66,7 +66,7 @@ def load(document: Document, model: type[Model]) -> Model:
 def complaints_of(document: Document, invalid: ValidationError, model: type[BaseModel]) -> list[Complaint]:
     """Say every validation error in the reader's words, at the reader's line."""
     errors = invalid.errors()
-    return [_complain(document, error, model) for error in errors if not _echoes(error, errors)]
+    return [complain(document, error, model) for error in errors if not _echoes(error, errors)]
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -87,7 +87,8 @@ def _echoes(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
     return any(len(e["loc"]) > len(at) and e["loc"][: len(at)] == at for e in errors)
 
 
-def _complain(document: Document, error: ErrorDetails, model: type[BaseModel]) -> Complaint:
+def complain(document: Document, error: ErrorDetails, model: type[BaseModel]) -> Complaint:
+    """Say one validation error in the reader's words, at the reader's line."""
     about_the_key = error["type"] in {"missing", "extra_forbidden"}
     problem, advice = _WORDS.get(error["type"], _plain)(error, model)
     return complain_at(document, error["loc"], problem, advice, key=about_the_key)

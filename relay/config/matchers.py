@@ -13,7 +13,7 @@ import re2
 
 _SYNTAX = re.compile(
     r'\s*(?:"(?P<quoted_name>(?:[^"\\]|\\.)*)"|(?P<name>[^\s{}!=~,\\"\'`]+))\s*'
-    r'(?P<op>=~|!~|!=|=)\s*'
+    r"(?P<op>=~|!~|!=|=)\s*"
     r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s{}!=~,\\"\'`]*))\s*',
     re.DOTALL,
 )
@@ -53,7 +53,9 @@ def parse_matcher(text: str) -> Matcher:
     """Read one matcher. Raises ValueError that says how to write it, or what is wrong with its regex."""
     found = _SYNTAX.fullmatch(text.strip().removeprefix("{").removesuffix("}"))
     if not found:
-        raise ValueError('write a matcher as Alertmanager does: name="value", name!="value", name=~"regex" or name!~"regex"')
+        raise ValueError(
+            'write a matcher as Alertmanager does: name="value", name!="value", name=~"regex" or name!~"regex"'
+        )
     name = found["name"] or _unescape(found["quoted_name"] or "")
     if not name:
         raise ValueError("name a label before the operator")

@@ -66,7 +66,9 @@ def _read_moment(value: Any) -> datetime:
     try:
         return datetime.fromisoformat(str(value))
     except ValueError:
-        raise ValueError("write a date and time such as 2026-10-24T23:00 (local to the zone) or with Z or +02:00") from None
+        raise ValueError(
+            "write a date and time such as 2026-10-24T23:00 (local to the zone) or with Z or +02:00"
+        ) from None
 
 
 def _read_date(value: Any) -> date:

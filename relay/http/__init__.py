@@ -1,1 +1,1 @@
-"""to be said"""
+"""The doors: one module for each audience."""

@@ -56,8 +56,9 @@ class AlertsResolved:
 
 @dataclass(frozen=True, slots=True)
 class AlertsTruncated:
-    """The source left alerts out of its message, so that what is listed proves no end. 0 takes that back."""
+    """The source left alerts out of its message about a group, so that what is listed proves no end. 0 takes it back."""
 
+    group: str
     count: int
 
 
@@ -73,6 +74,8 @@ class Assessed:
     could_be: int | None = None
     """The worst that a fact not yet known could still make of it."""
     unknown: tuple[str, ...] = ()
+    was: int | None = None
+    """The severity before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class LevelPassed:
 
     level: str
     because: str
+    round: int
+    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +246,16 @@ Event = (
     | Measured
 )
 
-QUIET = (DeadlineSet, DeadlineMet, AlertsChanged)
-"""Events that change an incident without a line in its timeline: the event they come with says it."""
+_QUIET = (DeadlineSet, DeadlineMet, AlertsChanged, Measured)
+
+
+def is_quiet(event: Event) -> bool:
+    """Whether an event changes an incident without a line in its timeline: the event it comes with says it."""
+    if isinstance(event, Assessed):
+        return event.was == event.severity
+    if isinstance(event, DeadlineMissed):
+        return not event.name.startswith("escalation/")
+    return isinstance(event, _QUIET)
 
 
 def for_the_record(event: Event) -> Event:

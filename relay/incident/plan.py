@@ -42,6 +42,7 @@ class Plan:
     repeat: int = 0
     jumps: tuple[Jump, ...] = ()
     until: str = "acknowledged"
+    last_resort_every: timedelta = timedelta(minutes=30)
     revision: str = ""
     """The rules' revision that it was taken from."""
     route: str = ""
@@ -58,6 +59,9 @@ class Ring:
     """The same for every message about this page, so that the provider folds them: incident/episode/level/…"""
     recipient: str
     """Whom the level names, e.g. `rotation payments-primary`."""
+    round: int = 0
+    step: int = 0
+    """The level's number, counted from 0; the number of levels stands for the last resort."""
     person: str = ""
     user: str = ""
     """How the target knows the person, where it can ring an individual."""

@@ -1,0 +1,73 @@
+"""Asking the running service over its API."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+import requests
+
+SERVER = 3
+TIMEOUT = 30.0
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def remote_options(command: Command) -> Command:
+    """Add `--url` and `--token-file`."""
+    command = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        envvar="RELAY_TOKEN_FILE",
+        help="File that holds your token; or set RELAY_TOKEN.",
+    )(command)
+    return click.option(
+        "--url", envvar="RELAY_URL", default="http://127.0.0.1:9096", show_default=True, help="Where Relay is."
+    )(command)
+
+
+class Remote:
+    """A client of the API. A refusal ends the command with the service's own words and exit code 3."""
+
+    def __init__(self, url: str, token_file: Path | None) -> None:
+        self._url = url.rstrip("/")
+        self._token = _token(token_file)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Look something up."""
+        return self._ask("GET", path, params={k: v for k, v in query.items() if v is not None})
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Let something happen."""
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            answer = requests.request(
+                method, self._url + path, headers=headers, timeout=TIMEOUT, allow_redirects=False, **options
+            )
+            said = answer.json()
+        except requests.JSONDecodeError:
+            _fail(f"{self._url} answered {answer.status_code}, and not as Relay does: check --url")
+        except requests.RequestException as error:
+            _fail(f"{self._url} cannot be reached ({type(error).__name__}): is Relay running there? See --url")
+        if answer.status_code != 200:
+            hint = ": set RELAY_TOKEN or --token-file" if answer.status_code == 401 and not self._token else ""
+            _fail(f"{said.get('error', answer.reason)}{hint}" if isinstance(said, dict) else answer.reason)
+        return said
+
+
+def _token(token_file: Path | None) -> str:
+    if token_file is None:
+        return os.environ.get("RELAY_TOKEN", "").strip()
+    try:
+        return token_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise click.UsageError(f"the token file {token_file} cannot be read: {error.strerror}") from None
+
+
+def _fail(words: str) -> NoReturn:
+    click.echo(words, err=True)
+    sys.exit(SERVER)

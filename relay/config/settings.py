@@ -1,0 +1,163 @@
+"""How this process runs: from flags, then the environment (`RELAY_…`), then a settings file, then defaults."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from relay.config.complaints import Complaint, Rejected, complain, unreadable
+from relay.config.document import Document, Place, Unreadable, read
+from relay.config.secrets import read_secret
+
+Role = Literal["viewer", "responder", "admin"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Part):
+    """Who may post alerts under a name. The file may hold several tokens, a line each, so that they can be changed."""
+
+    token_file: str | None = None
+    token_env: str | None = None
+
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens. Raises `SecretMissing`."""
+        return tuple(read_secret(self.token_file, self.token_env).split())
+
+
+class Token(_Part):
+    """Somebody (or something) who may use the API. `sha256` is the hex digest of the token, which is safe to keep in git."""
+
+    role: Role
+    token_file: str | None = None
+    token_env: str | None = None
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> "Token":
+        if sum(x is not None for x in (self.token_file, self.token_env, self.sha256)) != 1:
+            raise ValueError('write exactly one of "token_file", "token_env" and "sha256"')
+        return self
+
+
+class PrometheusSettings(_Part):
+    """The Prometheus that knows the facts."""
+
+    url: str
+    token_file: str | None = None
+    token_env: str | None = None
+    cache: float = Field(default=30, ge=0)
+    """Seconds for which a value is believed."""
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("write an address such as http://prometheus:9090")
+        return url.rstrip("/")
+
+
+class Settings(BaseSettings):
+    """Everything that is not a rule."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAY_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    rules: Path = Path("rules")
+    listen: str = "127.0.0.1:9096"
+    data: Path = Path("data")
+    database: str = ""
+    """`sqlite:///…` or `postgresql://…`; a SQLite file in `data` when left out."""
+    database_env: str | None = None
+    """The environment variable that holds the database URL, when it has a password."""
+    external_url: str = ""
+    """Relay's address as people reach it, for links."""
+    prometheus: PrometheusSettings | None = None
+    sources: dict[str, Source] = {}  # noqa: RUF012
+    tokens: dict[str, Token] = {}  # noqa: RUF012
+    log_format: Literal["json", "text"] = "json"
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, listen: str) -> str:
+        host, colon, port = listen.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise ValueError("write an address and a port, such as 127.0.0.1:9096 or :9096")
+        return f"{host or '0.0.0.0'}:{port}"
+
+    @field_validator("sources", "tokens")
+    @classmethod
+    def _plain_names(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for name in named:
+            if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name):
+                raise ValueError(f'"{name}" is not a name: use up to 64 letters, digits, "-", "_" and "."')
+        return named
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def database_url(self) -> str:
+        """The database's URL. Raises `SecretMissing`."""
+        if self.database_env:
+            return read_secret(None, self.database_env)
+        return self.database or f"sqlite:///{self.data.absolute() / 'relay.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and the file both come as arguments (see `load_settings`); the environment stands between them."""
+        return (init_settings,)
+
+
+def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Settings:
+    """Read settings; `flags` that are None were not given. Raises `Rejected` with all that is wrong."""
+    document = _document(file)
+    environment = dict(EnvSettingsSource(Settings)())
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**_merge(_merge(dict(document.data), environment), given))
+    except ValidationError as invalid:
+        raise Rejected(_complaints(document, invalid, {**environment, **given})) from None
+
+
+def _document(file: Path | None) -> Document:
+    if file is None:
+        return Document("(settings)", ("",), {}, {}, {(): Place("(settings)", 1)})
+    try:
+        document = read(file)
+        if not isinstance(document.data, dict):
+            raise Unreadable("a settings file is a mapping", Place(str(file), 1))
+        return document
+    except Unreadable as error:
+        raise Rejected([unreadable(error)]) from None
+
+
+def _complaints(document: Document, invalid: ValidationError, elsewhere: Mapping[str, Any]) -> list[Complaint]:
+    complaints = []
+    for error in invalid.errors():
+        said = complain(document, error, Settings)
+        name = str(error["loc"][0]) if error["loc"] else ""
+        if name in elsewhere:
+            said = Complaint(Place(f"--{name} or RELAY_{name.upper()}", 1), said.problem, said.advice)
+        complaints.append(said)
+    return complaints
+
+
+def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merge(dict(merged[name]), value) if both else value
+    return merged

@@ -1,0 +1,246 @@
+"""From the inbox to incidents: many webhooks in one transaction, each decided for itself.
+
+A webhook that cannot be decided stops no other: it is kept, counted, and paged by the default policy.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from relay.incident.alert import Alert
+from relay.incident.decide import Decision, Rules, decide
+from relay.incident.events import AlertsChanged, AlertsFired, AlertsResolved, AlertsTruncated, Event, Opened
+from relay.incident.incident import Incident
+from relay.incident.triage import Difference, Place, is_watchdog, place, sort
+from relay.integrations.alertmanager import Unusable, Webhook, read_webhook
+from relay.store.inbox import Quarantined, Received
+from relay.store.incidents import Incidents
+from relay.store.transaction import Transaction
+
+log = structlog.get_logger()
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Bodies decided in one transaction, together."""
+
+ECHO = "the source tells of a firing that had just ended, with the same start: perhaps a late copy"
+
+
+@dataclass(slots=True)
+class Drained:
+    """What became of the webhooks of a turn."""
+
+    webhooks: int = 0
+    more: bool = False
+    """Whether there may be more webhooks waiting."""
+    told: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Alerts by source and by what they changed."""
+    quarantined: Counter[str] = field(default_factory=Counter)
+    """Alerts and webhooks that could not be used, by source."""
+    watchdogs: dict[str, datetime] = field(default_factory=dict)
+    """Sources whose watchdog was heard, and when."""
+    waits: list[float] = field(default_factory=list)
+    """Seconds from the answer to the source until the decision."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    received: Received
+    webhook: Webhook
+
+
+def drain(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> Drained:
+    """Decide the oldest waiting webhooks, at most `limit`."""
+    drained = Drained()
+    bodies, drained.more = transaction.inbox.waiting(limit, MOST_BYTES)
+    if not bodies:
+        return drained
+    readings = [reading for body in bodies if (reading := _read(transaction, body, drained))]
+    _prepare(transaction.incidents, readings, rules)
+    for reading in readings:
+        _decide_or_fail_open(transaction, reading, rules, now, drained)
+    transaction.inbox.decided([body.id for body in bodies])
+    drained.webhooks = len(bodies)
+    drained.waits = [(now - body.received_at).total_seconds() for body in bodies]
+    return drained
+
+
+def set_aside(transaction: Transaction, rules: Rules, now: datetime) -> Drained:
+    """Give the oldest waiting webhook up, which the database refuses to keep: quarantine it, and page for that."""
+    drained = Drained()
+    for body in transaction.inbox.waiting(1, MOST_BYTES)[0]:
+        _fail_open(transaction, body, "the database refuses what is in it", rules, now, drained)
+        transaction.inbox.decided([body.id])
+        drained.webhooks = 1
+    return drained
+
+
+def _read(transaction: Transaction, body: Received, drained: Drained) -> _Reading | None:
+    try:
+        webhook = read_webhook(body.body, body.source, body.received_at)
+    except Unusable as error:
+        _quarantine(transaction, body, -1, str(error), "", drained)
+        return None
+    for broken in webhook.broken:
+        _quarantine(transaction, body, broken.position, broken.reason, broken.body, drained)
+    return _Reading(body, webhook)
+
+
+def _prepare(incidents: Incidents, readings: Sequence[_Reading], rules: Rules) -> None:
+    """Load, in a few statements, what the webhooks will need."""
+    alerts = [alert for reading in readings for alert in reading.webhook.alerts]
+    known = incidents.known(alert.key for alert in alerts)
+    incidents.load({known[alert.key].incident for alert in alerts if alert.key in known} - {""})
+    fresh = [a for a in alerts if a.firing and not (a.key in known and known[a.key].alert.firing)]
+    incidents.load_groups({place(alert, rules).group_key for alert in fresh if not is_watchdog(alert, rules)})
+
+
+def _decide_or_fail_open(
+    transaction: Transaction, reading: _Reading, rules: Rules, now: datetime, drained: Drained
+) -> None:
+    try:
+        work = _Work(transaction.incidents, reading.received.source, rules, now)
+        try:
+            work.decide(reading.webhook)
+        except Exception:
+            work.undo()
+            raise
+        work.keep(transaction, drained)
+    except Exception as error:
+        log.exception("a webhook cannot be decided", inbox=reading.received.id, source=reading.received.source)
+        because = f"it could not be decided ({type(error).__name__})"
+        _fail_open(transaction, reading.received, because, rules, now, drained)
+
+
+@dataclass(slots=True)
+class _Work:
+    """The decisions of one webhook, made in memory and then kept together."""
+
+    incidents: Incidents
+    source: str
+    rules: Rules
+    now: datetime
+    _current: dict[str, Incident] = field(default_factory=dict)
+    _opened: list[str] = field(default_factory=list)
+    _events: dict[str, list[Event]] = field(default_factory=dict)
+    _told: list[tuple[Alert, str]] = field(default_factory=list)
+    _watchdogs: list[Alert] = field(default_factory=list)
+    _decisions: list[Decision] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def decide(self, webhook: Webhook) -> None:
+        self._watchdogs = [alert for alert in webhook.alerts if is_watchdog(alert, self.rules)]
+        watchdogs = {alert.key for alert in self._watchdogs}
+        alerts = tuple(alert for alert in webhook.alerts if alert.key not in watchdogs)
+        known = self.incidents.known(alert.key for alert in alerts)
+        sorted_ = sort(alerts, known, self.now)
+        self._counts.update({kind.value: len(told) for kind, told in sorted_.items() if told})
+        touched = self._placed(sorted_)
+        for kind in (Difference.CHANGED, Difference.RESOLVED):
+            for alert in sorted_[kind]:
+                touched.setdefault(known[alert.key].incident, {}).setdefault(kind, []).append(alert)
+        self._truncation(webhook, {known[a.key].incident for a in alerts if a.key in known} | touched.keys())
+        for id_, by_kind in touched.items():
+            self._events.setdefault(id_, []).extend(_events(by_kind))
+            self._told += [(alert, id_) for told in by_kind.values() for alert in told]
+        for id_, events in self._events.items():
+            # what begins is told before what ends, so that an incident that goes on is not closed and reopened
+            for event in sorted(events, key=lambda e: isinstance(e, AlertsResolved)):
+                self._happen(id_, event)
+
+    def _placed(self, sorted_: dict[Difference, list[Alert]]) -> dict[str, dict[Difference, list[Alert]]]:
+        """Find or open the incident of each alert that begins to fire."""
+        touched: dict[str, dict[Difference, list[Alert]]] = {}
+        for kind in (Difference.FIRED, Difference.ECHOED):
+            for alert in sorted_[kind]:
+                touched.setdefault(self._incident(place(alert, self.rules)), {}).setdefault(kind, []).append(alert)
+        return touched
+
+    def _incident(self, where: Place) -> str:
+        self.incidents.load_groups([where.group_key])
+        incident = self.incidents.of_group(where.group_key)
+        if incident is None:
+            incident = self.incidents.open(where.group_key)
+            self._opened.append(incident.id)
+            self._events[incident.id] = [where.opened]
+        return incident.id
+
+    def _truncation(self, webhook: Webhook, touched: set[str]) -> None:
+        group = f"{self.source}:{webhook.group_key}"[:300]
+        for id_ in sorted(touched - {""}):
+            incident = self.incidents.get(id_)
+            if incident is not None and incident.truncated.get(group, 0) != webhook.truncated:
+                self._events.setdefault(id_, []).append(AlertsTruncated(group, webhook.truncated))
+
+    def _happen(self, id_: str, event: Event) -> None:
+        incident = self._current.get(id_) or self.incidents.get(id_)
+        assert incident is not None, f"there is no incident {id_}"
+        decision = decide(incident, event, self.rules, self.now)
+        self._current[id_] = decision.incident
+        self._decisions.append(decision)
+
+    def open_for(self, alert: Alert, where: Place) -> None:
+        id_ = self._incident(where)
+        self._told.append((alert, id_))
+        for event in (*self._events.pop(id_, ()), AlertsFired((alert,))):
+            self._happen(id_, event)
+
+    def undo(self) -> None:
+        for id_ in self._opened:
+            self.incidents.discard(id_)
+
+    def keep(self, transaction: Transaction, drained: Drained) -> None:
+        for decision in self._decisions:
+            transaction.keep(decision, self.now)
+        for alert, id_ in self._told:
+            self.incidents.tell(alert, id_, self.now)
+        for alert in self._watchdogs:
+            self.incidents.tell(alert, "", self.now)
+            drained.watchdogs[self.source] = self.now
+        drained.told.update({(self.source, kind): count for kind, count in self._counts.items()})
+
+
+def _events(by_kind: dict[Difference, list[Alert]]) -> list[Event]:
+    events: list[Event] = []
+    if fired := by_kind.get(Difference.FIRED):
+        events.append(AlertsFired(tuple(fired)))
+    if echoed := by_kind.get(Difference.ECHOED):
+        events.append(AlertsFired(tuple(echoed), ECHO))
+    if changed := by_kind.get(Difference.CHANGED):
+        events.append(AlertsChanged(tuple(changed)))
+    if resolved := by_kind.get(Difference.RESOLVED):
+        events.append(AlertsResolved(tuple(alert.key for alert in resolved)))
+    return events
+
+
+def _quarantine(
+    transaction: Transaction, body: Received, position: int, reason: str, text: str, drained: Drained
+) -> None:
+    item = Quarantined(body.id, body.source, body.received_at, position, reason, text)
+    transaction.inbox.set_aside([item])
+    drained.quarantined[body.source] += 1
+
+
+def _fail_open(
+    transaction: Transaction, body: Received, because: str, rules: Rules, now: datetime, drained: Drained
+) -> None:
+    """Page the default policy that there is a webhook nobody has understood."""
+    _quarantine(transaction, body, -1, because, "", drained)
+    alert = Alert(
+        body.source,
+        f"undecided-{body.id}",
+        {"alertname": "RelayWebhookUndecided", "source": body.source},
+        {"summary": f"Webhook {body.id} from {body.source} was accepted, and {because}. See: relay quarantine"},
+        body.received_at,
+    )
+    policy = rules.root.policy
+    opened = Opened(dict(alert.labels), rules.policies[policy].plan(policy, rules.revision, f"{rules.root.place}"))
+    work = _Work(transaction.incidents, body.source, rules, now)
+    try:
+        work.open_for(alert, Place(f"undecided-{body.id}", opened))
+        work.keep(transaction, drained)
+    except Exception:
+        work.undo()
+        log.exception("nobody could be paged for a webhook that cannot be decided", inbox=body.id)

@@ -1,0 +1,127 @@
+"""The loop: a turn when something has come, and when the next moment has come; then it sleeps."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+import structlog
+from sqlalchemy import Connection
+
+from relay.clock import Clock
+from relay.engine.dispatch import Dispatch
+from relay.engine.drain import set_aside
+from relay.engine.metrics import Metrics
+from relay.engine.turn import MOST_WEBHOOKS, Turned, turn
+from relay.engine.writer import Writer
+from relay.incident.decide import Rules
+from relay.store.database import StoreRefused, StoreUnavailable
+from relay.store.outbox import Outbox
+from relay.store.transaction import Transaction
+
+log = structlog.get_logger()
+
+LONGEST_SLEEP = 1.0
+"""Seconds; another replica may have left work, and a clock may have been set."""
+AFTER_FAILURE = 1.0
+"""Seconds before a turn that the database refused is tried again."""
+
+
+class Loop:
+    """Drives the engine. Its owner runs it in a task; when it ends, the service must not go on."""
+
+    def __init__(
+        self, writer: Writer, dispatch: Dispatch, rules: Callable[[], Rules], clock: Clock, metrics: Metrics
+    ) -> None:
+        self._writer = writer
+        self._dispatch = dispatch
+        self._rules = rules
+        self._clock = clock
+        self._metrics = metrics
+        self._nudged = asyncio.Event()
+        self._stopping = False
+        self._webhooks = MOST_WEBHOOKS
+        self.healthy = False
+        """Whether the last turn was kept."""
+
+    def nudge(self) -> None:
+        """Say that there is something to do."""
+        self._nudged.set()
+
+    def stop(self) -> None:
+        """Finish: claim nothing new, take the answers of what is under way, and end."""
+        self._stopping = True
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Turn until stopped."""
+        if self._writer.database.writers == 1:
+            now = self._clock.now()
+            await self._writer.transact(lambda connection: Outbox(connection).release_all(now))
+        async with aiohttp.ClientSession(auto_decompress=False) as session, asyncio.TaskGroup() as tasks:
+            while not (self._stopping and self._dispatch.idle):
+                self._nudged.clear()
+                turned = await self._turn()
+                self._dispatch.start(turned.errands, tasks, session)
+                if not turned.more or self._stopping:
+                    await self._sleep(turned)
+
+    async def _turn(self) -> Turned:
+        answers = self._dispatch.take_answers()
+        busy, rules, now = self._dispatch.busy, self._rules(), self._clock.now()
+        began = time.monotonic()
+
+        def work(connection: Connection) -> Turned:
+            return turn(connection, answers, busy, rules, now, self._webhooks, claim=not self._stopping)
+
+        try:
+            turned = await self._writer.transact(work)
+        except StoreRefused as error:
+            self._dispatch.give_back(answers)
+            await self._isolate(error)
+            return Turned()
+        except StoreUnavailable as error:
+            self._dispatch.give_back(answers)
+            self._failed(error)
+            await asyncio.sleep(AFTER_FAILURE)
+            return Turned()
+        self.healthy, self._webhooks = True, MOST_WEBHOOKS
+        self._metrics.turned(turned, time.monotonic() - began)
+        return turned
+
+    def _failed(self, error: StoreUnavailable) -> None:
+        self.healthy = False
+        self._metrics.turn_failures.inc()
+        log.error("a turn could not be kept", because=str(error))
+
+    async def _isolate(self, error: StoreRefused) -> None:
+        """The database refuses what a turn wants to keep: find the webhook it is in, and set that one aside."""
+        self._failed(error)
+        if self._webhooks > 1:
+            self._webhooks = 1
+            self.nudge()
+            return
+        rules, now = self._rules(), self._clock.now()
+
+        def give_up(connection: Connection) -> None:
+            turn(connection, (), (), rules, now, 0, claim=False)  # refused as well if the webhook is not to blame
+            transaction = Transaction(connection)
+            set_aside(transaction, rules, now)
+            transaction.write(now)
+
+        try:
+            await self._writer.transact(give_up)
+        except StoreUnavailable as still:
+            self._failed(still)
+            await asyncio.sleep(AFTER_FAILURE)
+        self.nudge()
+
+    async def _sleep(self, turned: Turned) -> None:
+        seconds = LONGEST_SLEEP
+        if turned.next_moment is not None:
+            seconds = min(seconds, max(0.0, (turned.next_moment - self._clock.now()).total_seconds()))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._nudged.wait()
+        except TimeoutError:
+            pass

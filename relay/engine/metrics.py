@@ -1,0 +1,130 @@
+"""What Relay tells Prometheus of itself. No ids as labels; base units."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from relay.engine.settle import Answer
+from relay.engine.turn import Turned
+from relay.incident.effects import Page
+from relay.incident.events import EscalationExhausted, Held, LevelPassed, Paged, Resolved, Triggered
+from relay.integrations.courier import Again, Never
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """All of them, in one registry."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.webhooks = Counter(
+            "relay_webhooks_total", "Webhooks by source and HTTP status.", ["source", "status"], registry=registry
+        )
+        self.accept = Histogram(
+            "relay_webhook_accept_seconds",
+            "From a webhook's last byte to its answer.",
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.alerts = Counter(
+            "relay_alerts_total",
+            "Alerts told of, by source and by what they changed (fired, echoed, changed, resolved, duplicate, stale, "
+            "unknown_end).",
+            ["source", "change"],
+            registry=registry,
+        )
+        self.quarantined = Counter(
+            "relay_quarantined_total", "Alerts and webhooks that could not be used.", ["source"], registry=registry
+        )
+        self.watchdog = Gauge(
+            "relay_watchdog_last_seen_timestamp_seconds",
+            "When a source's watchdog was heard.",
+            ["source"],
+            registry=registry,
+        )
+        self.queue_wait = Histogram(
+            "relay_inbox_wait_seconds", "From accepting a webhook to deciding it.", buckets=_FAST, registry=registry
+        )
+        self.turn = Histogram(
+            "relay_turn_seconds", "How long a turn of the engine takes.", buckets=_FAST, registry=registry
+        )
+        self.turn_failures = Counter("relay_turn_failures_total", "Turns that the database refused.", registry=registry)
+        self.triggered = Counter(
+            "relay_incidents_triggered_total", "Times people were needed for an incident.", registry=registry
+        )
+        self.held = Counter("relay_incidents_held_total", "Decisions to page nobody for now.", registry=registry)
+        self.resolved = Counter("relay_incidents_resolved_total", "Incidents that were over.", registry=registry)
+        self.pages = Counter("relay_pages_total", "Pages asked for, by target.", ["target"], registry=registry)
+        self.levels_passed = Counter(
+            "relay_escalation_levels_passed_total", "Levels that resolved to nobody.", registry=registry
+        )
+        self.exhausted = Counter(
+            "relay_escalation_exhausted_total", "Times the last resort was paged.", ["policy"], registry=registry
+        )
+        self.deliveries = Counter(
+            "relay_deliveries_total",
+            "Errands by target and outcome (done, again, never).",
+            ["target", "outcome"],
+            registry=registry,
+        )
+        self.page_delay = Histogram(
+            "relay_page_delay_seconds",
+            "From asking for a page until its target accepted it.",
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.waiting = Gauge("relay_inbox_waiting", "Webhooks accepted and not yet decided.", registry=registry)
+        self.inbox_age = Gauge("relay_inbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
+        self.outbox = Gauge("relay_outbox_waiting", "Errands not yet carried out.", registry=registry)
+        self.outbox_age = Gauge("relay_outbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
+        self.overdue = Gauge(
+            "relay_deadline_overdue_seconds",
+            "How long the oldest due deadline is overdue; 0 when none is.",
+            registry=registry,
+        )
+        self.open_incidents = Gauge("relay_incidents", "Incidents by phase.", ["phase"], registry=registry)
+        self.reload_ok = Gauge(
+            "relay_config_last_reload_successful", "1 if the rules last read are in use.", registry=registry
+        )
+        self.reload_at = Gauge(
+            "relay_config_last_reload_success_timestamp_seconds",
+            "When rules were last taken into use.",
+            registry=registry,
+        )
+        self.build = Info("relay_build", "The version that runs.", registry=registry)
+
+    def turned(self, turned: Turned, seconds: float) -> None:
+        """Count what a turn has brought."""
+        self.turn.observe(seconds)
+        drained = turned.drained
+        for (source, change), count in drained.told.items():
+            self.alerts.labels(source, change).inc(count)
+        for source, count in drained.quarantined.items():
+            self.quarantined.labels(source).inc(count)
+        for source, at in drained.watchdogs.items():
+            self.watchdog.labels(source).set(at.timestamp())
+        for wait in drained.waits:
+            self.queue_wait.observe(max(wait, 0))
+        for event in turned.happened:
+            self._happened(event)
+
+    def _happened(self, event: object) -> None:
+        match event:
+            case Triggered():
+                self.triggered.inc()
+            case Held():
+                self.held.inc()
+            case Resolved():
+                self.resolved.inc()
+            case Paged(ring):
+                self.pages.labels(ring.target).inc()
+            case LevelPassed():
+                self.levels_passed.inc()
+            case EscalationExhausted(policy):
+                self.exhausted.labels(policy).inc()
+
+    def answered(self, answer: Answer, delay: float) -> None:
+        """Count what became of an errand; `delay` is seconds since it was asked for."""
+        outcome = "again" if isinstance(answer.said, Again) else "never" if isinstance(answer.said, Never) else "done"
+        self.deliveries.labels(answer.errand.effect.target, outcome).inc()
+        if outcome == "done" and isinstance(answer.errand.effect, Page):
+            self.page_delay.observe(max(delay, 0))

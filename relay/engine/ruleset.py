@@ -1,0 +1,138 @@
+"""The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from relay.clock import Clock
+from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of
+from relay.config.document import Document
+from relay.config.files import read_all, revision
+from relay.config.secrets import SecretMissing
+from relay.engine.metrics import Metrics
+from relay.incident import rules as incident_rules
+from relay.incident.decide import Rules
+from relay.integrations import Target
+from relay.integrations.courier import Courier
+
+log = structlog.get_logger()
+
+
+class RuleFile(incident_rules.RuleFile):
+    """A rule file with the section `targets:`, whose kinds only the integrations know."""
+
+    targets: dict[str, Target] = {}  # noqa: RUF012
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Rules that passed every check, and the couriers of their targets."""
+
+    rules: Rules
+    targets: Mapping[str, Target]
+    couriers: Mapping[str, Courier] = field(default_factory=dict)
+    warnings: tuple[Complaint, ...] = ()
+
+
+def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
+    """Read and check the rules of a directory. Raises `Rejected` with every mistake.
+
+    Without `secrets`, a secret that is missing is a warning: the machine that checks is seldom the one that pages.
+    """
+    documents, complaints = read_all(path)
+    files: list[tuple[Document, RuleFile]] = []
+    for document in documents:
+        try:
+            files.append((document, RuleFile.model_validate(document.data)))
+        except ValidationError as invalid:
+            complaints += complaints_of(document, invalid, RuleFile)
+    if complaints:
+        raise Rejected(complaints)
+    targets = {name: target for _, file in files for name, target in file.targets.items()}
+    rules = incident_rules.join(files, targets, revision(documents), link_base)
+    couriers, missing = _couriers(files)
+    if missing and secrets:
+        raise Rejected(missing)
+    warnings = (*(_warning(c) for c in missing), *_of_targets(files))
+    return Ruleset(rules, targets, couriers, warnings)
+
+
+def _couriers(files: list[tuple[Document, RuleFile]]) -> tuple[dict[str, Courier], list[Complaint]]:
+    couriers: dict[str, Courier] = {}
+    missing = []
+    for document, file in files:
+        for name, target in file.targets.items():
+            try:
+                couriers[name] = target.courier()
+            except SecretMissing as error:
+                missing.append(complain_at(document, ("targets", name), str(error), "put the secret there", key=True))
+    return couriers, missing
+
+
+def _of_targets(files: list[tuple[Document, RuleFile]]) -> list[Complaint]:
+    return [
+        _warning(complain_at(document, ("targets", name), f'target "{name}"', text, key=True))
+        for document, file in files
+        for name, target in file.targets.items()
+        for text in target.warnings()
+    ]
+
+
+def _warning(complaint: Complaint) -> Complaint:
+    return Complaint(complaint.place, complaint.problem, complaint.advice, complaint.line, warning=True)
+
+
+class RulesInUse:
+    """The last good rules. A reload that fails leaves them as they are."""
+
+    def __init__(
+        self, path: Path, link_base: str, extra: Mapping[str, Courier], clock: Clock, metrics: Metrics
+    ) -> None:
+        self._path = path
+        self._link_base = link_base
+        self._extra = extra
+        self._clock = clock
+        self._metrics = metrics
+        self._ruleset = load(path, link_base)
+        self._took()
+
+    @property
+    def rules(self) -> Rules:
+        """The rules."""
+        return self._ruleset.rules
+
+    @property
+    def couriers(self) -> Mapping[str, Courier]:
+        """The couriers of the rules' targets, and of those that settings name."""
+        return self._all
+
+    @property
+    def warnings(self) -> tuple[Complaint, ...]:
+        """What `relay check` warns of."""
+        return self._ruleset.warnings
+
+    def reload(self, nudge: Callable[[], None] | None = None) -> Rejected | None:
+        """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
+        try:
+            self._ruleset = load(self._path, self._link_base)
+        except Rejected as rejected:
+            self._metrics.reload_ok.set(0)
+            log.error(
+                "the rules cannot be used, the last good ones stay", complaints=[str(c) for c in rejected.complaints]
+            )
+            return rejected
+        self._took()
+        log.info("rules taken into use", revision=self.rules.revision)
+        if nudge:
+            nudge()
+        return None
+
+    def _took(self) -> None:
+        self._all = {**self._ruleset.couriers, **self._extra}
+        self._metrics.reload_ok.set(1)
+        self._metrics.reload_at.set(self._clock.now().timestamp())
+        for warning in self._ruleset.warnings:
+            log.warning("rules", warning=f"{warning.place}: {warning.problem}: {warning.advice}")

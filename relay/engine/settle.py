@@ -1,0 +1,67 @@
+"""What became of the errands: done, to be tried again, or given up; and the events that tell of it."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from relay.engine.submit import NoSuchIncident, submit
+from relay.incident.decide import Rules
+from relay.incident.events import Delivered, Measured, Undeliverable
+from relay.incident.lifecycle import NotNow
+from relay.integrations.courier import Again, Never
+from relay.store.outbox import Errand
+from relay.store.transaction import Transaction
+
+FIRST_WAIT = timedelta(seconds=1)
+LONGEST_WAIT = timedelta(seconds=60)
+
+
+Said = Delivered | Measured | Again | Never | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a courier said of an errand: an event, nothing worth telling, or one of the two refusals."""
+
+    errand: Errand
+    said: Said
+
+
+def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, now: datetime) -> None:
+    """Take answers in. An errand that somebody else has finished meanwhile is left alone."""
+    again = [answer for answer in answers if isinstance(answer.said, Again)]
+    for answer in again:
+        assert isinstance(answer.said, Again)
+        wait = answer.said.after or back_off(answer.errand.id, answer.errand.attempts)
+        transaction.outbox.postpone(answer.errand.id, now + wait)
+    finished = [answer for answer in answers if not isinstance(answer.said, Again)]
+    if not finished:
+        return
+    mine = transaction.outbox.done(answer.errand.id for answer in finished)
+    telling = [answer for answer in finished if answer.errand.id in mine and answer.said is not None]
+    transaction.incidents.load(answer.errand.incident for answer in telling)
+    for answer in telling:
+        try:
+            submit(transaction, answer.errand.incident, _event(answer), rules, now)
+        except (NotNow, NoSuchIncident):
+            pass  # the incident went on without this answer
+
+
+def back_off(id_: int, attempts: int) -> timedelta:
+    """How long to wait before an errand is tried again: doubling from a second to a minute, spread by a fifth.
+
+    The spread depends on the errand and the attempt alone, so that a story told again waits the same.
+    """
+    doublings: int = 2 ** min(attempts, 10)
+    wait = min(FIRST_WAIT * doublings, LONGEST_WAIT)
+    spread: float = random.Random(f"{id_}/{attempts}").uniform(0.8, 1.2)
+    return wait * spread
+
+
+def _event(answer: Answer) -> Delivered | Measured | Undeliverable:
+    effect = answer.errand.effect
+    if isinstance(answer.said, Never):
+        return Undeliverable(type(effect).__name__, effect.key, effect.target, str(answer.said))
+    assert isinstance(answer.said, Delivered | Measured)
+    return answer.said

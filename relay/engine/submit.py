@@ -1,0 +1,60 @@
+"""The one door: something happened to an incident, and all that follows from it is kept in the same transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import structlog
+
+from relay.incident.decide import Decision, Rules, decide
+from relay.incident.events import DeadlineMissed, Event
+from relay.incident.incident import Incident
+from relay.store.transaction import Transaction
+
+log = structlog.get_logger()
+
+MOST_DEADLINES = 100
+"""Deadlines of one incident handled at a time. More is a loop, and must not stop the others."""
+SICK_FOR = timedelta(minutes=1)
+"""How long an incident whose deadline cannot be decided is left alone."""
+
+
+class NoSuchIncident(Exception):
+    """There is no incident of that id. The message says so."""
+
+
+def submit(transaction: Transaction, id_: str, event: Event, rules: Rules, now: datetime) -> Decision:
+    """Let an event happen to an incident. Raises `NoSuchIncident`, or `NotNow` when it cannot happen in its phase."""
+    transaction.incidents.load([id_])
+    incident = transaction.incidents.get(id_)
+    if incident is None:
+        raise NoSuchIncident(f"there is no incident {id_}")
+    decision = decide(incident, event, rules, now)
+    transaction.keep(decision, now)
+    return decision
+
+
+def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> int:
+    """Let every deadline that has passed be missed, the longest overdue incident first; gives how many incidents."""
+    due = transaction.incidents.due(now, limit)
+    for id_ in due:
+        incident = transaction.incidents.get(id_)
+        assert incident is not None
+        try:
+            decisions = _missed(incident, rules, now)
+        except Exception:
+            log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
+            transaction.incidents.defer(id_, now + SICK_FOR)
+            continue
+        for decision in decisions:
+            transaction.keep(decision, now)
+    return len(due)
+
+
+def _missed(incident: Incident, rules: Rules, now: datetime) -> Iterable[Decision]:
+    decisions: list[Decision] = []
+    # One at a time: what follows from the first may have met or moved the next.
+    while (missed := incident.missed(now)) and len(decisions) < MOST_DEADLINES:
+        decision = decide(incident, DeadlineMissed(missed[0]), rules, now)
+        decisions.append(decision)
+        incident = decision.incident
+    return decisions

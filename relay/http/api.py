@@ -1,0 +1,274 @@
+"""The API of people and their programs: incidents, what to do with them, and what could not be used."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection
+
+from relay.engine.loop import Loop
+from relay.engine.ruleset import RulesInUse
+from relay.engine.submit import NoSuchIncident, submit
+from relay.engine.writer import Writer
+from relay.http.access import Caller, require
+from relay.http.alertmanager import CLOCK
+from relay.http.routes import Route
+from relay.http.views import (
+    Acknowledge,
+    Escalate,
+    IncidentDetail,
+    IncidentList,
+    Note,
+    QuarantineList,
+    QuarantineView,
+    Resolve,
+    Said,
+    Verification,
+    detail,
+    view,
+)
+from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved
+from relay.incident.lifecycle import PHASES, NotNow
+from relay.incident.telling import tell
+from relay.store.database import StoreUnavailable
+from relay.store.reading import (
+    find_incident,
+    incident_ids,
+    list_incidents,
+    read_quarantine,
+    read_timeline,
+    verify_timeline,
+)
+from relay.store.transaction import Transaction
+
+WRITER = web.AppKey("writer", Writer)
+LOOP = web.AppKey("loop", Loop)
+RULES = web.AppKey("rules", RulesInUse)
+
+Asked = TypeVar("Asked", bound=BaseModel)
+Found = TypeVar("Found")
+
+_OPEN = ("new", "held", "triggered", "acknowledged")
+MOST_LISTED = 500
+
+
+async def list_(request: web.Request) -> web.Response:
+    """List incidents."""
+    require(request, "viewer")
+    phases = _phases(request.query.get("phase", "open"))
+    limit = _number(request, "limit", 50, 1, MOST_LISTED)
+    before = _number(request, "before", 0, 0, 2**62) or None
+    incidents = await _read(request, lambda connection: list_incidents(connection, phases, limit, before))
+    now = request.app[CLOCK].now()
+    more = int(incidents[-1].id.partition("-")[2]) if len(incidents) == limit else None
+    return _json(IncidentList(incidents=[view(incident, now) for incident in incidents], next=more))
+
+
+async def show(request: web.Request) -> web.Response:
+    """Show an incident with its timeline."""
+    require(request, "viewer")
+    id_ = request.match_info["id"]
+    incident, entries = await _read(request, lambda c: (find_incident(c, id_), read_timeline(c, id_)))
+    if incident is None:
+        raise web.HTTPNotFound(text=f"there is no incident {id_}")
+    return _json(detail(incident, entries, request.app[CLOCK].now()))
+
+
+async def acknowledge(request: web.Request) -> web.Response:
+    """Say that somebody is on it."""
+    caller, asked = await _asked(request, Acknowledge)
+    notes = [NoteAdded(caller.name, asked.note)] if asked.note else []
+    return await _happen(request, Acknowledged(caller.name), *notes)
+
+
+async def resolve(request: web.Request) -> web.Response:
+    """Say that it is over."""
+    caller, asked = await _asked(request, Resolve)
+    return await _happen(request, Resolved(asked.because, caller.name))
+
+
+async def note(request: web.Request) -> web.Response:
+    """Write something down."""
+    caller, asked = await _asked(request, Note)
+    return await _happen(request, NoteAdded(caller.name, asked.text))
+
+
+async def escalate(request: web.Request) -> web.Response:
+    """Page the next level now."""
+    caller, asked = await _asked(request, Escalate)
+    return await _happen(request, Escalated(caller.name, asked.reason))
+
+
+async def quarantine(request: web.Request) -> web.Response:
+    """List what could not be used."""
+    require(request, "responder")
+    limit = _number(request, "limit", 50, 1, MOST_LISTED)
+    rows = await _read(request, lambda connection: read_quarantine(connection, limit))
+    return _json(QuarantineList(quarantine=[QuarantineView(**row._mapping) for row in rows]))
+
+
+async def verify(request: web.Request) -> web.Response:
+    """Verify the hash chain of one timeline, or of all."""
+    require(request, "viewer")
+    wanted = request.query.get("incident")
+
+    def work(connection: Connection) -> Verification:
+        ids = [wanted] if wanted else incident_ids(connection)
+        problems = {id_: found for id_ in ids if (found := verify_timeline(connection, id_))}
+        return Verification(incidents=len(ids), problems=problems)
+
+    return _json(await _read(request, work))
+
+
+async def _asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
+    caller = require(request, "responder")
+    body = await request.read()
+    try:
+        return caller, model.model_validate_json(body or b"{}")
+    except ValidationError as invalid:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in invalid.errors())
+        raise web.HTTPUnprocessableEntity(text=wrong) from None
+
+
+async def _happen(request: web.Request, *events: Event) -> web.Response:
+    """Let events happen to the incident in the path, in one transaction."""
+    id_, rules, now = request.match_info["id"], request.app[RULES].rules, request.app[CLOCK].now()
+
+    def work(connection: Connection) -> Said:
+        transaction = Transaction(connection)
+        decisions = [submit(transaction, id_, event, rules, now) for event in events]
+        transaction.write(now)
+        return Said(said=f"{id_}: {tell(events[0])}", incident=view(decisions[-1].incident, now))
+
+    try:
+        said = await request.app[WRITER].transact(work)
+    except NoSuchIncident as error:
+        raise web.HTTPNotFound(text=str(error)) from None
+    except NotNow as error:
+        raise web.HTTPConflict(text=str(error)) from None
+    except StoreUnavailable as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from None
+    request.app[LOOP].nudge()
+    return _json(said)
+
+
+async def _read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
+    try:
+        return await request.app[WRITER].read(work)
+    except StoreUnavailable as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from None
+
+
+def _phases(asked: str) -> list[str]:
+    if asked == "open":
+        return list(_OPEN)
+    if asked == "all":
+        return list(PHASES)
+    unknown = [phase for phase in asked.split(",") if phase not in PHASES]
+    if unknown:
+        raise web.HTTPBadRequest(
+            text=f'there is no phase "{unknown[0]}": write open, all or some of {", ".join(PHASES)}'
+        )
+    return asked.split(",")
+
+
+def _number(request: web.Request, name: str, default: int, least: int, most: int) -> int:
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or not least <= int(text) <= most:
+        raise web.HTTPBadRequest(text=f'"{name}" must be a number from {least} to {most}')
+    return int(text)
+
+
+def _json(model: BaseModel) -> web.Response:
+    return web.Response(text=model.model_dump_json(), content_type="application/json")
+
+
+_INCIDENT = "/api/v1/incidents/{id}"
+_COMMAND = (401, 403, 404, 409, 422, 503)
+
+ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/incidents",
+        list_,
+        "List incidents, the newest first",
+        role="viewer",
+        gives=IncidentList,
+        query=(
+            ("phase", "open (default), all, or phases separated by commas"),
+            ("limit", f"at most so many, 1 to {MOST_LISTED}"),
+            ("before", "go on before this number: `next` of the answer before"),
+        ),
+        refusals=(400, 401, 403, 503),
+    ),
+    Route(
+        "GET",
+        _INCIDENT,
+        show,
+        "Show an incident with its alerts and its timeline",
+        role="viewer",
+        gives=IncidentDetail,
+        refusals=(401, 403, 404, 503),
+    ),
+    Route(
+        "POST",
+        _INCIDENT + "/ack",
+        acknowledge,
+        "Say that somebody is on it",
+        role="responder",
+        takes=Acknowledge,
+        gives=Said,
+        refusals=_COMMAND,
+    ),
+    Route(
+        "POST",
+        _INCIDENT + "/resolve",
+        resolve,
+        "Say that it is over",
+        role="responder",
+        takes=Resolve,
+        gives=Said,
+        refusals=_COMMAND,
+    ),
+    Route(
+        "POST",
+        _INCIDENT + "/note",
+        note,
+        "Write something down",
+        role="responder",
+        takes=Note,
+        gives=Said,
+        refusals=_COMMAND,
+    ),
+    Route(
+        "POST",
+        _INCIDENT + "/escalate",
+        escalate,
+        "Page the next level now",
+        role="responder",
+        takes=Escalate,
+        gives=Said,
+        refusals=_COMMAND,
+    ),
+    Route(
+        "GET",
+        "/api/v1/quarantine",
+        quarantine,
+        "List alerts and webhooks that could not be used",
+        role="responder",
+        gives=QuarantineList,
+        query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
+        refusals=(400, 401, 403, 503),
+    ),
+    Route(
+        "GET",
+        "/api/v1/verify",
+        verify,
+        "Verify the hash chains of timelines",
+        role="viewer",
+        gives=Verification,
+        query=(("incident", "one incident; all when left out"),),
+        refusals=(401, 403, 503),
+    ),
+)

@@ -1,0 +1,152 @@
+"""The service: everything started in order, and stopped in order."""
+
+import asyncio
+import errno
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import structlog
+from aiohttp import web
+from watchfiles import awatch
+
+from relay.clock import Clock, WallClock
+from relay.config.secrets import read_secret
+from relay.config.settings import Settings
+from relay.engine.dispatch import Dispatch
+from relay.engine.intake import Intake
+from relay.engine.loop import Loop
+from relay.engine.metrics import Metrics
+from relay.engine.ruleset import RulesInUse
+from relay.engine.writer import Writer
+from relay.http.access import read_access
+from relay.http.app import build
+from relay.incident.effects import Effect, Measure
+from relay.incident.events import Measured
+from relay.integrations.courier import Courier
+from relay.integrations.prometheus import Prometheus
+from relay.store.database import open_database
+
+log = structlog.get_logger()
+
+GRACE = 25.0
+"""Seconds that errands under way have to end when the service stops; Kubernetes kills after 30."""
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on. The message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that runs, and how to stop it."""
+
+    address: tuple[str, int]
+    stop: Callable[[], None]
+    rules: RulesInUse
+
+
+async def serve(settings: Settings, clock: Clock | None = None) -> None:
+    """Run the service until it is told to stop by SIGTERM or SIGINT; SIGHUP takes the rules anew.
+
+    Raises `Rejected`, `SecretMissing`, `StoreUnusable` or `CannotListen` when it cannot start.
+    """
+    async with running(settings, clock or WallClock()) as service:
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, service.rules.reload)
+        log.info("listening", host=service.address[0], port=service.address[1], rules=service.rules.rules.revision)
+        await stopped.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
+    """Start the service; when the context ends, take no more, finish what is under way, and stop."""
+    metrics = Metrics()
+    access = read_access(settings)
+    rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
+    writer = Writer(open_database(settings.database_url()))
+    stack: Loop | None = None
+
+    def nudge() -> None:
+        assert stack is not None
+        stack.nudge()
+
+    dispatch = Dispatch(lambda: rules.couriers, clock, metrics, nudge)
+    stack = Loop(writer, dispatch, lambda: rules.rules, clock, metrics)
+    intake = Intake(writer, nudge)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(intake.run()), tasks.create_task(_watch(settings.rules, rules))]
+            turning = tasks.create_task(stack.run())
+            try:
+                async with _listening(settings, build(access, writer, intake, stack, rules, clock, metrics)) as address:
+                    yield Running(address, stack.stop, rules)
+            finally:
+                stack.stop()
+                await _end(turning)
+                for task in background:
+                    task.cancel()
+    finally:
+        writer.close()
+
+
+async def _end(turning: asyncio.Task[None]) -> None:
+    """Let the loop finish what is under way; what it cannot finish in time falls due again after the next start."""
+    done, _ = await asyncio.wait([turning], timeout=GRACE)
+    if not done:
+        log.warning("stopped with errands under way: they are carried out again after the next start")
+        turning.cancel()
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[tuple[str, int]]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=10)
+    await runner.setup()
+    try:
+        host, port = settings.address
+        site = web.TCPSite(runner, host, port, backlog=2048, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            raise CannotListen(_why_not(settings.listen, error)) from error
+        bound: tuple[str, int] = runner.addresses[0][:2]
+        yield bound
+    finally:
+        await runner.cleanup()  # answers what has been asked, and takes no more
+
+
+def _why_not(listen: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{listen} is in use by another program: stop it, or choose another address with --listen"
+    return f"cannot listen on {listen}: {error.strerror}"
+
+
+async def _watch(path: Path, rules: RulesInUse) -> None:
+    """Take the rules anew when their files change, a Kubernetes ConfigMap's included."""
+    async for _ in awatch(path, step=200, debounce=1000, rust_timeout=5000):
+        await asyncio.to_thread(rules.reload)
+
+
+class _NoPrometheus:
+    """Answers for a Prometheus that nobody has named."""
+
+    async def carry_out(self, effect: Effect, session: aiohttp.ClientSession) -> Measured:
+        """Every fact is unknown."""
+        asked = effect.queries if isinstance(effect, Measure) else {}
+        return Measured({}, dict.fromkeys(asked, "no Prometheus is named in the settings"))
+
+
+def _of_settings(settings: Settings, clock: Clock) -> dict[str, Courier]:
+    """Couriers of systems that settings name."""
+    found = settings.prometheus
+    if found is None:
+        return {"prometheus": _NoPrometheus()}
+    token = read_secret(found.token_file, found.token_env) if found.token_file or found.token_env else None
+    return {"prometheus": Prometheus(found.url, token=token, cache=found.cache, clock=clock)}

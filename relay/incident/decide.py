@@ -1,0 +1,84 @@
+"""Everything that follows from one event."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relay.config.matchers import Matcher
+from relay.incident import escalation, holding, paging, resolution, severity
+from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
+from relay.incident.escalation import Policy, Roster
+from relay.incident.events import Event
+from relay.incident.incident import Incident, apply
+from relay.incident.lifecycle import AWAKE
+from relay.incident.maintenance import Window
+from relay.incident.resolution import Resolution
+from relay.incident.routing import Root, Route
+from relay.incident.severity import Scale
+
+ENOUGH = 300
+"""Events that one event may lead to. More is a loop between two concerns, and a bug."""
+
+_EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Measure)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rule files together, as the decisions use them."""
+
+    root: Root
+    policies: Mapping[str, Policy]
+    routes: tuple[Route, ...] = ()
+    scale: Scale = field(default_factory=Scale)
+    windows: tuple[Window, ...] = ()
+    roster: Roster = field(default_factory=Roster)
+    resolution: Resolution = field(default_factory=Resolution)
+    watchdog: tuple[Matcher, ...] = ()
+    """Alerts that always fire, to prove that alerting works: they are noted, and never an incident."""
+    revision: str = ""
+    link_base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The incident as it now is, what happened to get there, and what to ask of the world."""
+
+    incident: Incident
+    happened: tuple[Event, ...]
+    effects: tuple[Effect, ...]
+
+
+def decide(incident: Incident, event: Event, rules: Rules, now: datetime) -> Decision:
+    """Follow the event through every concern, and what comes of it, until nothing more comes.
+
+    Pure: the same arguments give the same decision. Raises `NotNow` for an event that cannot happen in its phase.
+    """
+    pending: deque[Event] = deque([event])
+    happened: list[Event] = []
+    effects: list[Effect] = []
+    while pending:
+        event = pending.popleft()
+        incident = apply(incident, event, now)
+        happened.append(event)
+        assert len(happened) <= ENOUGH, f"{type(happened[0]).__name__} never settles: {happened[-3:]}"
+        for consequence in _consequences(incident, event, rules, now):
+            if isinstance(consequence, _EFFECTS):
+                effects.append(consequence)
+            else:
+                pending.append(consequence)
+    return Decision(incident, tuple(happened), tuple(effects))
+
+
+def _consequences(incident: Incident, event: Event, rules: Rules, now: datetime) -> Iterator[Event | Effect]:
+    awake = AWAKE[incident.phase]
+    if "severity" in awake:
+        yield from severity.react(incident, event, rules.scale, now)
+    if "holding" in awake:
+        yield from holding.react(incident, event, rules.windows, rules.scale, now)
+    if "escalation" in awake:
+        yield from escalation.react(incident, event, rules.roster, now)
+    if "paging" in awake:
+        yield from paging.react(incident, event, rules.link_base, now)
+    if "resolution" in awake:
+        yield from resolution.react(incident, event, rules.resolution, now)

@@ -1,0 +1,249 @@
+"""Escalation: level after level is paged until somebody answers. Section `policies:`.
+
+The plan is pinned when the incident opens; who is on call is found at the moment of paging. A level that resolves
+to nobody, or that its provider refuses, is passed at once, with the reason. After the last level the policy starts
+over as often as `repeat` says, and then rings the last resort until somebody comes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from relay.config.types import Duration, Placed
+from relay.incident import oncall
+from relay.incident.effects import Effect
+from relay.incident.events import (
+    Acknowledged,
+    Assessed,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Escalated,
+    EscalationExhausted,
+    Event,
+    LevelPassed,
+    Paged,
+    Triggered,
+    Undeliverable,
+)
+from relay.incident.incident import Incident
+from relay.incident.oncall import Override, Person, Rotation
+from relay.incident.plan import Jump, Level, Plan, Recipient, Ring
+from relay.incident.severity import SeverityLevel, spell_level
+
+LAST_RESORT = "last resort"
+
+
+class Recipients(Placed):
+    """Who is to be rung: exactly one of `rotation`, `person` and `target`."""
+
+    rotation: str = ""
+    person: str = ""
+    target: str = ""
+    via: str = ""
+    """Another target than the person's own."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Recipients":
+        if sum(map(bool, (self.rotation, self.person, self.target))) != 1:
+            raise ValueError('write exactly one of "rotation", "person" and "target"')
+        return self
+
+    def pinned(self) -> Recipient:
+        """The value that a plan keeps."""
+        kind = "rotation" if self.rotation else "person" if self.person else "target"
+        return Recipient(kind, self.rotation or self.person or self.target, self.via)
+
+
+class PolicyLevel(Placed):
+    """One level, and how long it has to answer before the next is paged."""
+
+    name: str
+    page: tuple[Recipients, ...] = Field(min_length=1)
+    wait: Duration
+
+    @field_validator("wait")
+    @classmethod
+    def _some_time(cls, wait: timedelta) -> timedelta:
+        if wait < timedelta(seconds=1):
+            raise ValueError("give people at least 1s to answer")
+        return wait
+
+
+class PolicyJump(Placed):
+    """From a severity on, the levels up to `to` are paged at once."""
+
+    at_least: SeverityLevel
+    to: str
+
+
+class Policy(Placed):
+    """An escalation policy."""
+
+    levels: tuple[PolicyLevel, ...] = Field(min_length=1)
+    jump: tuple[PolicyJump, ...] = ()
+    repeat: int = Field(default=0, ge=0, le=100)
+    last_resort: tuple[Recipients, ...] = Field(min_length=1)
+    last_resort_every: Duration = timedelta(minutes=30)
+    until: Literal["acknowledged", "resolved"] = "acknowledged"
+
+    def plan(self, name: str, revision: str = "", route: str = "") -> Plan:
+        """What an incident pins."""
+        order = [level.name for level in self.levels]
+        return Plan(
+            policy=name,
+            place=str(self.place),
+            levels=tuple(Level(lv.name, tuple(r.pinned() for r in lv.page), lv.wait) for lv in self.levels),
+            last_resort=tuple(r.pinned() for r in self.last_resort),
+            repeat=self.repeat,
+            jumps=tuple(Jump(jump.at_least, order.index(jump.to)) for jump in self.jump if jump.to in order),
+            until=self.until,
+            last_resort_every=max(self.last_resort_every, timedelta(minutes=1)),
+            revision=revision,
+            route=route,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who can be paged, and who is on call when."""
+
+    people: Mapping[str, Person] = field(default_factory=dict)
+    rotations: Mapping[str, Rotation] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+
+
+def react(incident: Incident, event: Event, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+    """Page the first level at once, and the next whenever nobody answers in time."""
+    plan = incident.plan
+    assert plan is not None, "an incident without a plan cannot be triggered"
+    match event:
+        case Triggered():
+            yield from _up_to(_jump(plan, incident.severity), incident, plan, roster, now)
+        case DeadlineMissed(name) if name.startswith("escalation/"):
+            yield from _next(incident, plan, roster, now)
+        case Escalated():
+            yield from _next(incident, plan, roster, now)
+        case Assessed(severity, was=was) if was is not None and severity < was:
+            yield from _up_to(_jump(plan, severity), incident, plan, roster, now)
+        case Undeliverable("Page", key) if _was_asked_last(incident, plan, key):
+            yield from _next(incident, plan, roster, now)
+        case Acknowledged() if plan.until == "acknowledged":
+            yield from (DeadlineMet(name) for name in incident.deadlines if name.startswith("escalation/"))
+
+
+def _jump(plan: Plan, severity: int | None) -> int:
+    """The number of the level that this severity rings at once."""
+    return max((jump.to for jump in plan.jumps if severity is not None and severity <= jump.at_least), default=0)
+
+
+def _was_asked_last(incident: Incident, plan: Plan, key: str) -> bool:
+    """Whether the refused page leaves nobody rung at the level that was asked last. The last resort is never passed."""
+    if incident.phase != "triggered" or incident.step >= len(plan.levels):
+        return False
+    this_level = f"{_prefix(incident)}{incident.round}/{_level_name(plan, incident.step)}/"
+    still_rung = any((ring.round, ring.step) == (incident.round, incident.step) for ring in incident.rings)
+    return key.startswith(this_level) and not still_rung
+
+
+def _up_to(to: int, incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+    """Page every level not yet asked in this round, up to one; each level rings when that one does."""
+    for step in range(incident.step + 1, to):
+        yield from _ring(step, incident.round, incident, plan, roster, now)
+    if incident.step < to:
+        yield from _ask(to, incident.round, incident, plan, roster, now)
+
+
+def _next(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+    step, round_ = incident.step + 1, incident.round
+    if step > len(plan.levels):
+        step = len(plan.levels)  # the last resort has been asked: ask it again
+        round_ += 1
+    elif step == len(plan.levels) and round_ < plan.repeat:
+        step, round_ = 0, round_ + 1
+    yield from _ask(step, round_, incident, plan, roster, now)
+
+
+def _ask(
+    step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime
+) -> Iterator[Event | Effect]:
+    """Page a level, or the first after it that resolves to somebody, and expect an answer in time."""
+    while True:
+        rung = list(_ring(step, round_, incident, plan, roster, now))
+        yield from rung
+        if step >= len(plan.levels):
+            yield EscalationExhausted(plan.policy)
+            yield from _expect(LAST_RESORT, plan.last_resort_every, incident, now)
+            return
+        if any(isinstance(event, Paged) for event in rung):
+            last = step + 1 == len(plan.levels)
+            coming = plan.levels[0].name if last and round_ < plan.repeat else _level_name(plan, step + 1)
+            yield from _expect(coming, plan.levels[step].wait, incident, now)
+            return
+        step += 1
+
+
+def _expect(coming: str, wait: timedelta, incident: Incident, now: datetime) -> Iterator[Event | Effect]:
+    if incident.phase == "acknowledged" and incident.plan and incident.plan.until == "acknowledged":
+        return
+    name = f"escalation/{coming}"
+    yield from (DeadlineMet(old) for old in incident.deadlines if old.startswith("escalation/") and old != name)
+    yield DeadlineSet(name, now + wait)
+
+
+def _ring(
+    step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime
+) -> Iterator[Event | Effect]:
+    """Ring everybody a level names; say so when that is nobody."""
+    name = _level_name(plan, step)
+    recipients = plan.levels[step].page if step < len(plan.levels) else plan.last_resort
+    nobody = []
+    for recipient in recipients:
+        found = _resolve(recipient, roster, now)
+        if isinstance(found, str):
+            nobody.append(found)
+            continue
+        target, person, user, because = found
+        key = f"{_prefix(incident)}{round_}/{name}/{recipient.name}"
+        whom = f"{recipient.kind} {recipient.name}"
+        yield Paged(Ring(name, target, key, whom, round_, step, person, user, f"{name} of {plan.policy}: {because}"))
+    if len(nobody) == len(recipients):
+        yield LevelPassed(name, "; ".join(nobody), round_, step)
+
+
+def _prefix(incident: Incident) -> str:
+    return f"{incident.id}/{incident.episode}."
+
+
+def _level_name(plan: Plan, step: int) -> str:
+    return plan.levels[step].name if step < len(plan.levels) else LAST_RESORT
+
+
+def _resolve(recipient: Recipient, roster: Roster, now: datetime) -> tuple[str, str, str, str] | str:
+    """Find target, person, user and reason for a recipient; or say why it is nobody."""
+    if recipient.kind == "target":
+        return recipient.name, "", "", f"target {recipient.name}"
+    name, because = recipient.name, "named by the policy"
+    if recipient.kind == "rotation":
+        found = oncall.on_call(recipient.name, roster.rotations, roster.overrides, now)
+        if found.person is None:
+            return found.because
+        name, because = found.person, found.because
+    person = roster.people.get(name)
+    if person is None:
+        return f'there is no person "{name}"'
+    same = not recipient.via or recipient.via == person.via
+    return (
+        recipient.via or person.via,
+        person.name or name,
+        person.user if same else "",
+        f"{person.name or name} {because}",
+    )
+
+
+def describe_jump(jump: Jump, plan: Plan) -> str:
+    """Say a jump in words, for explanations."""
+    return f"{spell_level(jump.at_least)} and worse rings up to {_level_name(plan, jump.to)} at once"

@@ -1,0 +1,91 @@
+"""Holding: whether people are needed now, or the incident waits. It has no section of its own.
+
+The one place that decides between the phases `held` and `triggered`. Reasons to wait come from a doubt about the
+alert itself, from its severity, and from maintenance windows; a hold always ends at a stated time, at which the
+incident is looked at again.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from relay.incident import maintenance
+from relay.incident.effects import Effect
+from relay.incident.events import (
+    AlertsResolved,
+    Assessed,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Event,
+    Held,
+    Triggered,
+)
+from relay.incident.incident import Incident
+from relay.incident.maintenance import Hold, Window
+from relay.incident.severity import LEAST, Scale, spell_level
+
+LOOK = "holding/look"
+DOUBT_FOR = timedelta(minutes=1)
+"""How long a firing that may be an echo waits for the resolve that would prove it (see triage)."""
+FACTS_WAIT = timedelta(seconds=5)
+"""How long an incident too mild to page waits for facts that could make it worse, before it pages all the same."""
+MILD_AGAIN = timedelta(days=1)
+"""How often an incident too mild to page is looked at again."""
+
+
+def react(
+    incident: Incident, event: Event, windows: tuple[Window, ...], scale: Scale, now: datetime
+) -> Iterator[Event | Effect]:
+    """Decide, whenever alerts, severity or time have moved."""
+    match event:
+        case Assessed() | AlertsResolved() | DeadlineMissed("holding/look") if incident.alerts:
+            waited = isinstance(event, DeadlineMissed)
+            held = _reason(incident, windows, scale, now, waited=waited)
+            if held is None:
+                yield DeadlineMet(LOOK)
+                yield Triggered(_because(incident))
+            elif (held.by, held.until) != (incident.held_by, incident.deadlines.get(LOOK)):
+                yield Held(held.by, held.until)
+                yield DeadlineSet(LOOK, held.until)
+
+
+def _because(incident: Incident) -> str:
+    if incident.held_by:
+        return f"it still fires, and is no longer held by {incident.held_by}"
+    return f"{spell_level(incident.severity)}: {incident.because}"
+
+
+def _reason(
+    incident: Incident, windows: tuple[Window, ...], scale: Scale, now: datetime, *, waited: bool
+) -> Hold | None:
+    severity = incident.severity or LEAST
+    return (
+        _doubt(incident, now, waited=waited)
+        or _mildness(incident, severity, scale, now, waited=waited)
+        or maintenance.hold(windows, incident.alerts.values(), severity, now)
+    )
+
+
+def _doubt(incident: Incident, now: datetime, *, waited: bool) -> Hold | None:
+    if not incident.doubt or waited:
+        return None
+    since = incident.deadlines.get(LOOK) if incident.held_by == incident.doubt else None
+    return Hold(incident.doubt, since or now + DOUBT_FOR)
+
+
+def _mildness(incident: Incident, severity: int, scale: Scale, now: datetime, *, waited: bool) -> Hold | None:
+    """Too mild to page. What an unanswered fact could make worse pages after a moment: missing data skips no page."""
+    if severity <= scale.page_at_least:
+        return None
+    by = f"{spell_level(severity)} does not page (severity.page_at_least is {spell_level(scale.page_at_least)})"
+    if incident.could_be is None or incident.could_be > scale.page_at_least:
+        return _again(incident, Hold(by, now + MILD_AGAIN))
+    if waited:
+        return None
+    return _again(incident, Hold(f"{by}, and facts are being looked up", now + FACTS_WAIT))
+
+
+def _again(incident: Incident, hold: Hold) -> Hold:
+    """Keep the time of a hold that goes on for the same reason: each new alert must not push it away."""
+    at = incident.deadlines.get(LOOK)
+    return Hold(hold.by, at) if at and incident.held_by == hold.by else hold

@@ -1,0 +1,207 @@
+"""The incident: what is true of an outage now, as the sum of what has happened to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from relay.incident.alert import Alert, AlertKey
+from relay.incident.events import (
+    Acknowledged,
+    AlertsChanged,
+    AlertsFired,
+    AlertsResolved,
+    AlertsTruncated,
+    Assessed,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Event,
+    Held,
+    LevelPassed,
+    Measured,
+    Opened,
+    Paged,
+    Reopened,
+    Resolved,
+    Triggered,
+    Undeliverable,
+)
+from relay.incident.lifecycle import AWAKE, follow
+from relay.incident.plan import Plan, Ring
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One outage. Severity is 1 (worst) to 5, None before it is assessed."""
+
+    id: str
+    phase: str = "new"
+    group: Mapping[str, str] = field(default_factory=dict)
+    plan: Plan | None = None
+    alerts: Mapping[AlertKey, Alert] = field(default_factory=dict)
+    """The alerts that fire now. They are kept in rows of their own, not in the incident's state."""
+    seen: int = 0
+    """How many alerts have fired in all."""
+    truncated: Mapping[str, int] = field(default_factory=dict)
+    """Group of the source to the number of alerts it last left out of a message."""
+
+    severity: int | None = None
+    because: str = ""
+    could_be: int | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+    opened_at: datetime | None = None
+    started_at: datetime | None = None
+    """When the first of its alerts began to fire, as the source says."""
+    triggered_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    resolved_at: datetime | None = None
+
+    held_by: str = ""
+    """What holds it, or held it until it was triggered."""
+    doubt: str = ""
+    episode: int = 1
+    """Counts how often it was opened: pages of different episodes have different keys."""
+    round: int = 0
+    step: int = -1
+    """The level last asked, counted from 0; the number of levels stands for the last resort."""
+    rings: tuple[Ring, ...] = ()
+    """Pages that are open at a provider."""
+    deadlines: Mapping[str, datetime] = field(default_factory=dict)
+    """What has to be done by when; each is named after the concern that waits for it."""
+
+    @property
+    def wake_at(self) -> datetime | None:
+        """The next moment at which time alone changes something."""
+        return min(self.deadlines.values(), default=None)
+
+    def missed(self, now: datetime) -> list[str]:
+        """Deadlines that have passed, earliest first."""
+        return [name for at, name in sorted((at, name) for name, at in self.deadlines.items()) if at <= now]
+
+    def common_labels(self) -> dict[str, str]:
+        """Labels that all its firing alerts share."""
+        alerts = iter(self.alerts.values())
+        first = next(alerts, None)
+        shared = dict(first.labels) if first else {}
+        for alert in alerts:
+            shared = {name: value for name, value in shared.items() if alert.labels.get(name) == value}
+        return shared
+
+    @property
+    def service(self) -> str:
+        """What is broken: the `service` label its alerts share, or what comes nearest."""
+        labels = {**self.common_labels(), **self.group}
+        for name in ("service", "app", "job", "namespace"):
+            if labels.get(name):
+                return labels[name]
+        return next(iter(self.group.values()), "unknown service")
+
+
+def apply(incident: Incident, event: Event, now: datetime) -> Incident:
+    """The incident after the event. The one function that changes an incident. Raises `NotNow`."""
+    phase = follow(incident.phase, event)
+    if phase != incident.phase:
+        awake = AWAKE[phase]
+        kept = {name: at for name, at in incident.deadlines.items() if name.partition("/")[0] in awake}
+        incident = replace(incident, phase=phase, deadlines=kept)
+    match event:
+        case DeadlineSet(name, at):
+            return replace(incident, deadlines={**incident.deadlines, name: at})
+        case DeadlineMet(name) | DeadlineMissed(name):
+            return replace(incident, deadlines={n: at for n, at in incident.deadlines.items() if n != name})
+        case AlertsFired() | AlertsChanged() | AlertsResolved() | AlertsTruncated():
+            return _alerts_told(incident, event)
+        case Assessed() | Measured():
+            return _judged(incident, event)
+        case Paged() | LevelPassed() | Undeliverable():
+            return _paged(incident, event)
+        case _:
+            return _moved(incident, event, now)
+
+
+def _alerts_told(incident: Incident, event: AlertsFired | AlertsChanged | AlertsResolved | AlertsTruncated) -> Incident:
+    match event:
+        case AlertsFired(alerts, doubt):
+            starts = [a.starts_at for a in alerts if a.starts_at]
+            if incident.started_at:
+                starts.append(incident.started_at)
+            return replace(
+                incident,
+                alerts={**incident.alerts, **{alert.key: alert for alert in alerts}},
+                seen=incident.seen + len(alerts),
+                started_at=min(starts, default=None),
+                doubt=doubt if doubt and (incident.doubt or not incident.alerts) else "",
+            )
+        case AlertsChanged(alerts):
+            return replace(incident, alerts={**incident.alerts, **{alert.key: alert for alert in alerts}})
+        case AlertsResolved(keys):
+            ended = set(keys)
+            return replace(incident, alerts={key: a for key, a in incident.alerts.items() if key not in ended})
+        case AlertsTruncated(group, count):
+            others = {name: n for name, n in incident.truncated.items() if name != group}
+            return replace(incident, truncated={**others, group: count} if count else others)
+
+
+def _judged(incident: Incident, event: Assessed | Measured) -> Incident:
+    match event:
+        case Assessed(severity, because, could_be):
+            return replace(incident, severity=severity, because=because, could_be=could_be)
+        case Measured(values, unknown):
+            known = {name: value for name, value in incident.facts.items() if name not in unknown}
+            return replace(incident, facts={**known, **values}, unknown=unknown)
+
+
+def _paged(incident: Incident, event: Paged | LevelPassed | Undeliverable) -> Incident:
+    match event:
+        case Paged(ring):
+            return replace(incident, rings=(*incident.rings, ring), round=ring.round, step=ring.step)
+        case LevelPassed(_, _, round, step):
+            return replace(incident, round=round, step=step)
+        case Undeliverable(effect, key) if effect == "Page":
+            return replace(incident, rings=tuple(ring for ring in incident.rings if ring.key != key))
+        case _:
+            return incident
+
+
+def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
+    match event:
+        case Opened(group, plan):
+            return replace(incident, group=group, plan=plan, opened_at=now)
+        case Held(by):
+            return replace(incident, held_by=by)
+        case Triggered():
+            return replace(incident, triggered_at=now, doubt="")
+        case Acknowledged(by):
+            return replace(incident, acknowledged_at=now, acknowledged_by=by)
+        case Resolved():
+            return replace(incident, resolved_at=now)
+        case Reopened():
+            return _again(incident)
+        case _:
+            return incident
+
+
+def _again(incident: Incident) -> Incident:
+    """The next episode: what was judged and who was asked belongs to the one before."""
+    starts = [alert.starts_at for alert in incident.alerts.values() if alert.starts_at]
+    return replace(
+        incident,
+        episode=incident.episode + 1,
+        round=0,
+        step=-1,
+        rings=(),
+        severity=None,
+        because="",
+        could_be=None,
+        facts={},
+        unknown={},
+        held_by="",
+        started_at=min(starts, default=incident.started_at),
+        triggered_at=None,
+        acknowledged_at=None,
+        acknowledged_by="",
+        resolved_at=None,
+    )

@@ -1,0 +1,109 @@
+"""The phases of an outage: what can happen in each, where it leads, and which concerns are awake to react."""
+
+from relay.incident.events import (
+    Acknowledged,
+    AlertsChanged,
+    AlertsFired,
+    AlertsResolved,
+    AlertsTruncated,
+    Assessed,
+    Closed,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Delivered,
+    Escalated,
+    EscalationExhausted,
+    Event,
+    Held,
+    LevelPassed,
+    Measured,
+    NoteAdded,
+    Opened,
+    Paged,
+    Reopened,
+    Resolved,
+    Triggered,
+    Undeliverable,
+)
+
+PHASES: dict[str, str] = {
+    "new": "alerts are there, and nothing is decided yet; an incident leaves this phase at once",
+    "held": "nobody is paged for now: a maintenance window, a doubt or a low severity holds it",
+    "triggered": "people are being paged",
+    "acknowledged": "somebody is on it",
+    "resolved": "it is over, and may still come back",
+    "closed": "nothing more happens to it",
+}
+
+_ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated)
+_TIME = (DeadlineSet, DeadlineMet, DeadlineMissed)
+_ANSWERS = (Delivered, Undeliverable, Measured)
+_RECORDS = (NoteAdded, Assessed)
+_PAGING = (Paged, LevelPassed, EscalationExhausted, Escalated)
+
+
+def _stay(phase: str, *kinds: type[Event]) -> dict[type[Event], str]:
+    return dict.fromkeys(kinds, phase)
+
+
+NEXT: dict[str, dict[type[Event], str]] = {
+    "new": {
+        **_stay("new", Opened, *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS),
+        Held: "held",
+        Triggered: "triggered",
+        Resolved: "resolved",
+    },
+    "held": {
+        **_stay("held", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, Held),
+        Triggered: "triggered",
+        Acknowledged: "acknowledged",
+        Resolved: "resolved",
+    },
+    "triggered": {
+        **_stay("triggered", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, *_PAGING),
+        Acknowledged: "acknowledged",
+        Resolved: "resolved",
+    },
+    "acknowledged": {
+        **_stay("acknowledged", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, *_PAGING, Acknowledged),
+        Resolved: "resolved",
+    },
+    "resolved": {
+        **_stay("resolved", *_ALERTS, *_TIME, *_ANSWERS, NoteAdded),
+        Reopened: "new",
+        Closed: "closed",
+    },
+    "closed": _stay("closed", *_ANSWERS, NoteAdded),
+}
+"""Phase, event, next phase. An event that a phase does not list cannot happen in it."""
+
+AWAKE: dict[str, frozenset[str]] = {
+    "new": frozenset({"severity", "holding", "resolution"}),
+    "held": frozenset({"severity", "holding", "resolution"}),
+    "triggered": frozenset({"severity", "escalation", "paging", "resolution"}),
+    "acknowledged": frozenset({"severity", "escalation", "paging", "resolution"}),
+    "resolved": frozenset({"paging", "resolution"}),
+    "closed": frozenset(),
+}
+"""The concerns that react in each phase; the others let the event pass, and their deadlines go."""
+
+
+class NotNow(Exception):
+    """The event cannot happen in this phase. The message says what can."""
+
+
+def follow(phase: str, event: Event) -> str:
+    """The phase that the event leads to. Raises `NotNow`."""
+    leads_to = NEXT[phase].get(type(event))
+    if leads_to is None:
+        raise NotNow(f"{type(event).__name__} cannot happen while {phase}; what can: {', '.join(possible(phase))}")
+    return leads_to
+
+
+_ASKED_FOR = (Acknowledged, Escalated, NoteAdded, Resolved)
+
+
+def possible(phase: str) -> list[str]:
+    """Names of the things that people can do in a phase."""
+    return [kind.__name__ for kind in _ASKED_FOR if kind in NEXT[phase]]

@@ -1,0 +1,50 @@
+"""Paging: what the people who are rung are told, and when their pages are closed. It has no section of its own.
+
+Escalation says who; this says what. Every message about one page carries the page's key.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from relay.incident import wording
+from relay.incident.effects import AcknowledgePage, Effect, Page, ResolvePage, UpdatePage
+from relay.incident.events import (
+    Acknowledged,
+    AlertsFired,
+    Assessed,
+    DeadlineMissed,
+    DeadlineSet,
+    Event,
+    Paged,
+    Resolved,
+)
+from relay.incident.incident import Incident
+from relay.incident.severity import spell_level
+
+UPDATE = "paging/update"
+UPDATE_AFTER = timedelta(seconds=10)
+"""How long news of a growing incident is gathered, so that a storm makes few messages."""
+
+
+def react(incident: Incident, event: Event, link_base: str, now: datetime) -> Iterator[Event | Effect]:
+    """Tell those who are rung: at first, when it grows or gets worse, when somebody is on it, when it is over."""
+    match event:
+        case Paged(ring):
+            yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, now), ring.user)
+        case AlertsFired() if incident.rings and UPDATE not in incident.deadlines:
+            yield DeadlineSet(UPDATE, now + UPDATE_AFTER)
+        case DeadlineMissed("paging/update"):
+            yield from _update(incident, f"{wording.count(len(incident.alerts))} now", link_base, now)
+        case Assessed(severity, because, was=was) if was is not None and severity < was:
+            what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"
+            yield from _update(incident, what, link_base, now)
+        case Acknowledged(by):
+            yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings)
+        case Resolved(because, by):
+            why = f"{because} ({by})" if by else because
+            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings)
+
+
+def _update(incident: Incident, what: str, link_base: str, now: datetime) -> Iterator[Effect]:
+    for ring in incident.rings:
+        yield UpdatePage(ring.target, ring.key, wording.notice(incident, ring, link_base, now), what)

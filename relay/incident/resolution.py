@@ -1,0 +1,65 @@
+"""Resolution: when an incident is over, when it comes back, and when it is closed. Section `resolution:`."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from relay.config.types import Duration, Section
+from relay.incident.effects import Effect
+from relay.incident.events import (
+    AlertsFired,
+    AlertsResolved,
+    AlertsTruncated,
+    Closed,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Event,
+    NoteAdded,
+    Reopened,
+    Resolved,
+)
+from relay.incident.incident import Incident
+
+CLOSE = "resolution/close"
+RECHECK = "resolution/recheck"
+
+
+class Resolution(Section):
+    """The `resolution:` section."""
+
+    reopen_within: Duration = timedelta(minutes=30)
+    """An alert of the group that fires again this soon reopens the incident; later it is a new one."""
+    recheck_after_close: Duration = timedelta(minutes=10)
+    """When somebody resolves an incident whose alerts still fire: how long they are believed."""
+
+
+def react(incident: Incident, event: Event, rules: Resolution, now: datetime) -> Iterator[Event | Effect]:
+    """Follow the alerts: over when the last one ends, back when one fires again."""
+    over = incident.phase == "resolved"
+    match event:
+        case AlertsResolved() | AlertsTruncated() if not over and not incident.alerts:
+            yield from _ended(incident, event)
+        case Resolved():
+            yield DeadlineSet(CLOSE, now + rules.reopen_within)
+            if incident.alerts:
+                yield DeadlineSet(RECHECK, now + rules.recheck_after_close)
+        case AlertsFired() if over:
+            yield Reopened("an alert of its group fires again")
+        case AlertsResolved() if over and not incident.alerts:
+            yield DeadlineMet(RECHECK)
+        case DeadlineMissed("resolution/recheck") if incident.alerts:
+            yield Reopened(f"{len(incident.alerts)} of its alerts still fire")
+        case DeadlineMissed("resolution/close"):
+            yield DeadlineSet(CLOSE, now + rules.reopen_within) if incident.alerts else Closed()
+
+
+def _ended(incident: Incident, event: Event) -> Iterator[Event | Effect]:
+    if not incident.truncated:
+        yield Resolved("every alert ended")
+    elif isinstance(event, AlertsResolved):
+        left_out = sum(incident.truncated.values())
+        yield NoteAdded(
+            "relay",
+            f"every alert that was told of has ended, but the source left {left_out} out of its messages, so that "
+            "nothing proves the end: resolve the incident by hand, and set max_alerts: 0 in Alertmanager",
+        )

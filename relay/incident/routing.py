@@ -1,0 +1,89 @@
+"""Routing: which escalation policy an alert belongs to, and which alerts are one incident.
+
+Sections `route:` (the root, which catches everything) and `routes:` (more children of the root, so that each team
+can keep its own in its own file).
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from relay.config.matchers import all_match
+from relay.config.types import OneMatcher, Placed
+
+MOST_KEY = 400
+"""Characters of a group key kept readable; a longer one is shortened to its hash."""
+
+
+class Route(Placed):
+    """A branch: alerts that meet all `matchers` go down it. What it does not say, it takes from above."""
+
+    name: str = ""
+    matchers: tuple[OneMatcher, ...] = Field(min_length=1)
+    policy: str | None = None
+    group_by: tuple[str, ...] | None = None
+    routes: tuple["Route", ...] = ()
+
+
+class Root(Placed):
+    """The `route:` section: where an alert goes that no branch wants."""
+
+    policy: str
+    group_by: tuple[str, ...] = Field(min_length=1)
+    """Labels that alerts of one incident share; `...` stands for all labels (an incident for each alert)."""
+    routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an alert goes, and the branches that led there, outermost first."""
+
+    policy: str
+    group_by: tuple[str, ...]
+    path: tuple[Root | Route, ...]
+
+    @property
+    def because(self) -> str:
+        """The last branch in words: name, and file and line."""
+        last = self.path[-1]
+        if isinstance(last, Root):
+            return f"no branch wants it, so the root route ({last.place})"
+        return f"route {last.name or ', '.join(map(str, last.matchers))} ({last.place})"
+
+
+def choose(root: Root, more: tuple[Route, ...], labels: Mapping[str, str]) -> Destination:
+    """Follow the tree: depth first, the first branch that matches; the root takes what no branch wants."""
+    path: tuple[Root | Route, ...] = (root,)
+    policy, group_by = root.policy, root.group_by
+    branches = (*root.routes, *more)
+    while taken := next((b for b in branches if all_match(b.matchers, labels)), None):
+        path = (*path, taken)
+        policy, group_by = taken.policy or policy, taken.group_by or group_by
+        branches = taken.routes
+    return Destination(policy, group_by, path)
+
+
+def group(destination: Destination, labels: Mapping[str, str]) -> dict[str, str]:
+    """Give the labels that the alert shares with all others of its incident. Labels it lacks are left out."""
+    if "..." in destination.group_by:
+        return dict(sorted(labels.items()))
+    return {name: labels[name] for name in destination.group_by if name in labels}
+
+
+def group_key(policy: str, labels: Mapping[str, str]) -> str:
+    """Name the group: equal for alerts that belong to one incident. It survives edits of the routes."""
+    key = policy + "{" + ",".join(f"{name}={value!r}" for name, value in sorted(labels.items())) + "}"
+    if len(key) <= MOST_KEY:
+        return key
+    return policy[:100] + "#" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def branches(root: Root, more: tuple[Route, ...]) -> Iterator[Root | Route]:
+    """Every branch of the tree, parents first."""
+    waiting: list[Root | Route] = [root, *more]
+    while waiting:
+        branch = waiting.pop(0)
+        yield branch
+        waiting = [*branch.routes, *waiting]

@@ -1,0 +1,218 @@
+"""The rules of all files together: read, joined, and their references checked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field
+
+from relay.config.complaints import Complaint, Rejected, complain_at, suggest
+from relay.config.document import Document
+from relay.config.document import Route as Way
+from relay.config.matchers import Matcher, parse_matcher
+from relay.config.types import OneMatcher, Section
+from relay.incident import oncall
+from relay.incident.decide import Rules
+from relay.incident.escalation import Policy, Recipients, Roster
+from relay.incident.maintenance import Window
+from relay.incident.oncall import Override, Person, Rotation
+from relay.incident.resolution import Resolution
+from relay.incident.routing import Root, Route
+from relay.incident.severity import LEAST, Fact, Scale, Severity
+
+
+class Watchdog(Section):
+    """The `watchdog:` section: the alert that always fires."""
+
+    matchers: tuple[OneMatcher, ...] = Field(min_length=1)
+
+
+class RuleFile(Section):
+    """Everything that a rule file may hold. `targets:` is added by the integrations, which know their kinds."""
+
+    route: Root | None = None
+    routes: tuple[Route, ...] = ()
+    policies: dict[str, Policy] = {}
+    people: dict[str, Person] = {}
+    rotations: dict[str, Rotation] = {}
+    overrides: tuple[Override, ...] = ()
+    windows: tuple[Window, ...] = ()
+    severity: Severity | None = None
+    facts: dict[str, Fact] = {}
+    resolution: Resolution | None = None
+    watchdog: Watchdog | None = None
+
+
+Files = Sequence[tuple[Document, RuleFile]]
+
+
+def join(files: Files, targets: Iterable[str], revision: str = "", link_base: str = "") -> Rules:
+    """Make one set of rules of all files (at least one), in their order. Raises `Rejected` with all that is wrong."""
+    known = _Known(files, targets)
+    complaints = [*_written_once(files), *_references(files, known), *_overlaps(files)]
+    root = next((file.route for _, file in files if file.route), None)
+    if root is None:
+        complaints.append(_no_root(files))
+    if complaints or root is None:
+        raise Rejected(complaints)
+    return Rules(
+        root=root,
+        routes=tuple(route for _, file in files for route in file.routes),
+        policies=known.policies,
+        scale=_scale(files),
+        windows=tuple(window for _, file in files for window in file.windows),
+        roster=Roster(known.people, known.rotations, tuple(o for _, f in files for o in f.overrides)),
+        resolution=next((file.resolution for _, file in files if file.resolution), Resolution()),
+        watchdog=_watchdog(files),
+        revision=revision,
+        link_base=link_base.rstrip("/"),
+    )
+
+
+class _Known:
+    """Every name that can be referred to."""
+
+    def __init__(self, files: Files, targets: Iterable[str]) -> None:
+        self.targets = set(targets)
+        self.policies = {name: policy for _, file in files for name, policy in file.policies.items()}
+        self.people = {name: person for _, file in files for name, person in file.people.items()}
+        self.rotations = {name: rotation for _, file in files for name, rotation in file.rotations.items()}
+        self.facts = {name: fact for _, file in files for name, fact in file.facts.items()}
+
+
+def _scale(files: Files) -> Scale:
+    sections = [file.severity for _, file in files if file.severity]
+    return Scale(
+        default=next((s.default for s in sections if s.default), 3),
+        page_at_least=next((s.page_at_least for s in sections if s.page_at_least), LEAST),
+        measure_every=next((s.measure_every for s in sections if s.measure_every), timedelta(minutes=1)),
+        rules=tuple(rule for section in sections for rule in section.rules),
+        facts={name: fact for _, file in files for name, fact in file.facts.items()},
+    )
+
+
+def _watchdog(files: Files) -> tuple[Matcher, ...]:
+    written = next((file.watchdog for _, file in files if file.watchdog), None)
+    return written.matchers if written else (parse_matcher('alertname="Watchdog"'),)
+
+
+def _no_root(files: Files) -> Complaint:
+    advice = 'add a "route:" with "policy" and "group_by": it catches every alert that no other route wants'
+    return complain_at(files[0][0], (), "no file has a root route", advice)
+
+
+def _written_once(files: Files) -> Iterable[Complaint]:
+    """Complain about a name, or a section of which there can be one, that a second file writes again."""
+    seen: dict[Way, str] = {}
+    for document, file in files:
+        for section in ("policies", "people", "rotations", "facts", "targets"):
+            for name in getattr(file, section, {}):
+                yield from _again(seen, document, (section, name))
+        for section in ("route", "resolution", "watchdog"):
+            if getattr(file, section) is not None:
+                yield from _again(seen, document, (section,))
+        for key in ("default", "page_at_least", "measure_every"):
+            if file.severity and getattr(file.severity, key) is not None:
+                yield from _again(seen, document, ("severity", key))
+        for number, window in enumerate(file.windows):
+            yield from _again(seen, document, ("windows", number), ("windows", window.name))
+
+
+def _again(seen: dict[Way, str], document: Document, way: Way, name: Way = ()) -> Iterable[Complaint]:
+    name = name or way
+    if name in seen:
+        yield complain_at(
+            document,
+            way,
+            f'"{name[-1]}" is written already in {seen[name]}',
+            "keep one of them, or rename it",
+            key=True,
+        )
+    else:
+        seen[name] = str(document.keys.get(way, document.values[()]))
+
+
+def _references(files: Files, known: _Known) -> Iterable[Complaint]:
+    for document, file in files:
+        refer = _Refer(document)
+        if file.route:
+            yield from _routes_refer(refer, file.route, ("route",), known)
+        for i, route in enumerate(file.routes):
+            yield from _routes_refer(refer, route, ("routes", i), known)
+        for name, policy in file.policies.items():
+            yield from _policy_refers(refer, policy, ("policies", name), known)
+        for name, person in file.people.items():
+            yield from refer.check(("people", name, "via"), person.via, known.targets, "target")
+        for name, rotation in file.rotations.items():
+            for i, who in enumerate(rotation.people):
+                yield from refer.check(("rotations", name, "people", i), who, known.people, "person")
+        for i, override in enumerate(file.overrides):
+            yield from refer.check(("overrides", i, "rotation"), override.rotation, known.rotations, "rotation")
+            yield from refer.check(("overrides", i, "person"), override.person, known.people, "person")
+        for i, rule in enumerate(file.severity.rules if file.severity else ()):
+            for fact in rule.facts:
+                yield from refer.check(("severity", "rules", i, "facts", fact), fact, known.facts, "fact", key=True)
+
+
+class _Refer:
+    """Complains about references of one document that lead nowhere."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def check(self, way: Way, name: str, known: Iterable[str], kind: str, *, key: bool = False) -> Iterable[Complaint]:
+        if name not in known:
+            yield complain_at(self.document, way, f'there is no {kind} "{name}"', suggest(name, known), key=key)
+
+
+def _routes_refer(refer: _Refer, route: Root | Route, way: Way, known: _Known) -> Iterable[Complaint]:
+    if route.policy is not None:
+        yield from refer.check((*way, "policy"), route.policy, known.policies, "policy")
+    for i, child in enumerate(route.routes):
+        yield from _routes_refer(refer, child, (*way, "routes", i), known)
+
+
+def _policy_refers(refer: _Refer, policy: Policy, way: Way, known: _Known) -> Iterable[Complaint]:
+    names = [level.name for level in policy.levels]
+    for i, level in enumerate(policy.levels):
+        yield from _recipients_refer(refer, level.page, (*way, "levels", i, "page"), known)
+        if level.name in names[:i]:
+            yield complain_at(
+                refer.document, (*way, "levels", i, "name"), f'two levels are called "{level.name}"', "rename one"
+            )
+    yield from _recipients_refer(refer, policy.last_resort, (*way, "last_resort"), known)
+    for i, jump in enumerate(policy.jump):
+        yield from refer.check((*way, "jump", i, "to"), jump.to, names, "level")
+
+
+def _recipients_refer(refer: _Refer, page: tuple[Recipients, ...], way: Way, known: _Known) -> Iterable[Complaint]:
+    kinds: list[tuple[str, Mapping[str, Any] | set[str]]] = [
+        ("rotation", known.rotations),
+        ("person", known.people),
+        ("target", known.targets),
+    ]
+    for i, recipients in enumerate(page):
+        for kind, names in kinds:
+            name = getattr(recipients, kind)
+            if name:
+                yield from refer.check((*way, i, kind), name, names, kind)
+        if recipients.via:
+            yield from refer.check((*way, i, "via"), recipients.via, known.targets, "target")
+
+
+def _overlaps(files: Files) -> Iterable[Complaint]:
+    """Two overrides of one rotation at the same time: nobody could say who is on call."""
+    rotations = {name: rotation for _, file in files for name, rotation in file.rotations.items()}
+    seen: list[Override] = []
+    for document, file in files:
+        for i, override in enumerate(file.overrides):
+            rotation = rotations.get(override.rotation)
+            if rotation is None:
+                continue
+            starts, ends = oncall.span(override, rotation)
+            for other in seen:
+                other_starts, other_ends = oncall.span(other, rotation)
+                if other.rotation == override.rotation and starts < other_ends and other_starts < ends:
+                    problem = f'this override of "{override.rotation}" overlaps the one at {other.place}'
+                    yield complain_at(document, ("overrides", i), problem, "end one where the other starts")
+            seen.append(override)

@@ -1,0 +1,221 @@
+"""Severity: SEV-1 (worst) to SEV-5, computed from labels and facts. Sections `severity:` and `facts:`.
+
+Every rule is evaluated and the worst that holds wins. A fact is a number looked up in Prometheus, or unknown; what
+is unknown never lowers a severity, and what it could still make of it is shown. While an incident is open its
+severity only rises.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from relay.config.matchers import all_match
+from relay.config.types import Duration, OneMatcher, Placed, Section
+from relay.incident.alert import Alert
+from relay.incident.effects import Effect, Measure
+from relay.incident.events import (
+    AlertsFired,
+    Assessed,
+    DeadlineMissed,
+    DeadlineSet,
+    Event,
+    Measured,
+    Reopened,
+)
+from relay.incident.incident import Incident
+
+LEAST = 5
+
+
+def _read_level(value: Any) -> int:
+    found = re.fullmatch(r"(?i)sev-?([1-5])", str(value))
+    if isinstance(value, int) and 1 <= value <= LEAST:
+        return value
+    if not found:
+        raise ValueError("write SEV-1 (worst) to SEV-5")
+    return int(found[1])
+
+
+def spell_level(level: int | None) -> str:
+    """Write a severity as people say it."""
+    return "SEV-?" if level is None else f"SEV-{level}"
+
+
+SeverityLevel = Annotated[
+    int,
+    BeforeValidator(_read_level),
+    PlainSerializer(spell_level),
+    WithJsonSchema({"type": "string", "enum": [f"SEV-{n}" for n in range(1, LEAST + 1)]}),
+]
+
+_SLOT = re.compile(r"\{\{\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\}\}")
+_SAFE_SLOT = re.compile(r'(?<![~])="\{\{\s*[a-zA-Z_][a-zA-Z0-9_]*\s*\}\}"|!="\{\{\s*[a-zA-Z_][a-zA-Z0-9_]*\s*\}\}"')
+
+
+class Fact(Placed):
+    """A number that Prometheus knows. `{{label}}` stands for a label that all alerts of the incident share."""
+
+    promql: str = Field(min_length=1)
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _slots_are_values(self) -> "Fact":
+        if _SLOT.search(_SAFE_SLOT.sub("", self.promql)):
+            raise ValueError('write {{label}} only as a whole value after = or !=, such as service="{{service}}"')
+        return self
+
+
+class Threshold(Placed):
+    """When a fact counts: at this value or beyond."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> "Threshold":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError('write either "at_least" or "at_most"')
+        return self
+
+    def holds(self, value: float) -> bool:
+        """Compare a known value."""
+        return value >= self.at_least if self.at_least is not None else value <= (self.at_most or 0.0)
+
+    def __str__(self) -> str:
+        return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
+
+
+class SeverityRule(Placed):
+    """Alerts that meet all `matchers`, while all `facts` hold, are at least this severe."""
+
+    name: str = ""
+    severity: SeverityLevel
+    matchers: tuple[OneMatcher, ...] = ()
+    facts: dict[str, Threshold] = {}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "SeverityRule":
+        if not self.matchers and not self.facts:
+            raise ValueError('write "matchers", "facts" or both; for everything else there is "default"')
+        return self
+
+    def verdict(self, facts: Mapping[str, float]) -> bool | None:
+        """Say whether the thresholds hold: yes, no, or unknown. One that does not hold decides, whatever is unknown."""
+        verdicts = [limit.holds(facts[name]) if name in facts else None for name, limit in self.facts.items()]
+        return False if False in verdicts else None if None in verdicts else True
+
+    def because(self, facts: Mapping[str, float]) -> str:
+        """Give the rule as a reason: its name or conditions, where it stands, and the values that met it."""
+        values = [f"{name} = {facts[name]:g} ({limit})" for name, limit in self.facts.items()]
+        return "; ".join(
+            [
+                f"rule {self.name or ', '.join(map(str, self.matchers))} ({self.place})".replace("rule  ", "rule "),
+                *values,
+            ]
+        )
+
+
+class Severity(Section):
+    """The `severity:` section. Several files may add rules; one of them says the default."""
+
+    default: SeverityLevel | None = None
+    page_at_least: SeverityLevel | None = None
+    """The least severe that still pages (SEV-5 when left out: everything pages)."""
+    measure_every: Duration | None = None
+    rules: tuple[SeverityRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The severity rules of all files together."""
+
+    default: int = 3
+    page_at_least: int = LEAST
+    measure_every: timedelta = timedelta(minutes=1)
+    rules: tuple[SeverityRule, ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+def assess(scale: Scale, alerts: Iterable[Alert], facts: Mapping[str, float]) -> Assessed:
+    """Evaluate every rule; the worst that holds wins, with the reason and the values."""
+    alerts = list(alerts)
+    applying = [rule for rule in scale.rules if any(all_match(rule.matchers, a.labels) for a in alerts)]
+    hits = [rule for rule in applying if rule.verdict(facts) is True]
+    worst = min(
+        hits, key=lambda rule: rule.severity, default=None
+    )  # min keeps the first of equals: the list is the order
+    severity = worst.severity if worst else scale.default
+    open_questions = [r for r in applying if r.severity < severity and r.verdict(facts) is None]
+    return Assessed(
+        severity,
+        worst.because(facts) if worst else "no rule applies: the default",
+        min((rule.severity for rule in open_questions), default=None),
+        tuple(sorted({name for rule in open_questions for name in rule.facts if name not in facts})),
+    )
+
+
+def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
+    """Assess when alerts or facts come; ask for facts that could make it worse, again and again while it is open."""
+    match event:
+        case AlertsFired(alerts=fresh):
+            yield _never_lower(incident, assess(scale, fresh, incident.facts))
+            if "severity/measure" not in incident.deadlines:
+                yield from _measure(incident, scale, now)
+        case Reopened():
+            yield assess(scale, incident.alerts.values(), {})
+            yield from _measure(incident, scale, now)
+        case DeadlineMissed("severity/measure"):
+            yield from _measure(incident, scale, now)
+        case Measured():
+            yield _never_lower(incident, assess(scale, incident.alerts.values(), incident.facts))
+
+
+def _never_lower(incident: Incident, new: Assessed) -> Assessed:
+    if incident.severity is None or new.severity < incident.severity:
+        return Assessed(new.severity, new.because, new.could_be, new.unknown, incident.severity)
+    could_be = new.could_be if new.could_be and new.could_be < incident.severity else None
+    return Assessed(incident.severity, incident.because, could_be, new.unknown, incident.severity)
+
+
+def _measure(incident: Incident, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
+    """Ask for the facts of rules that would make it worse than it is."""
+    severity = incident.severity or LEAST + 1
+    alerts = incident.alerts.values()
+    wanted = {
+        name
+        for rule in scale.rules
+        if rule.facts and rule.severity < severity and any(all_match(rule.matchers, a.labels) for a in alerts)
+        for name in rule.facts
+    }
+    if wanted:
+        labels = {**incident.common_labels(), **incident.group}
+        yield ask(scale, sorted(wanted), labels)
+        yield DeadlineSet("severity/measure", now + scale.measure_every)
+
+
+def ask(scale: Scale, names: Iterable[str], labels: Mapping[str, str]) -> Measure:
+    """Fill the labels into the facts' queries. A fact whose label is not there cannot be asked for."""
+    queries, unanswerable = {}, {}
+    for name in names:
+        fact = scale.facts[name]
+        missing = [slot for slot in _SLOT.findall(fact.promql) if slot not in labels]
+        if missing:
+            unanswerable[name] = f"the alerts share no label {', '.join(missing)}"
+        else:
+            queries[name] = _SLOT.sub(lambda slot: _quoted(labels[slot[1]]), fact.promql)
+    return Measure(queries, unanswerable)
+
+
+def _quoted(value: str) -> str:
+    """Make a label's value safe inside a PromQL string."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def is_number(value: float) -> bool:
+    """Say whether a measured value can be compared at all; NaN and infinities are unknown."""
+    return math.isfinite(value)

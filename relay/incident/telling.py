@@ -1,0 +1,109 @@
+"""Events and phases in words: for timelines, the command line and explanations."""
+
+from relay.incident.alert import Alert
+from relay.incident.events import (
+    Acknowledged,
+    AlertsChanged,
+    AlertsFired,
+    AlertsResolved,
+    AlertsTruncated,
+    Assessed,
+    Closed,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Delivered,
+    Escalated,
+    EscalationExhausted,
+    Event,
+    Held,
+    LevelPassed,
+    Measured,
+    NoteAdded,
+    Opened,
+    Paged,
+    Reopened,
+    Resolved,
+    Triggered,
+    Undeliverable,
+)
+from relay.incident.severity import spell_level
+
+
+def tell(event: Event) -> str:
+    """Say an event in a line."""
+    return _of_alerts(event) or _of_decisions(event) or _of_people(event)
+
+
+def _of_alerts(event: Event) -> str:
+    match event:
+        case Opened(group, plan):
+            labels = ", ".join(f"{k}={v}" for k, v in group.items()) or "no labels in common"
+            return f"opened for {labels}: policy {plan.policy} ({plan.place}), by {plan.route}"
+        case AlertsFired(alerts, doubt, more):
+            return f"{_names(alerts, more)} fired" + (f"; {doubt}" if doubt else "")
+        case AlertsChanged(alerts, more):
+            return f"{_names(alerts, more)} changed what it says"
+        case AlertsResolved(keys, more):
+            return f"{len(keys) + more} alert{'s' if len(keys) + more != 1 else ''} ended"
+        case AlertsTruncated(_, count):
+            return (
+                f"the source left {count} alerts out of its message" if count else "the source lists every alert again"
+            )
+    return ""
+
+
+def _of_decisions(event: Event) -> str:
+    match event:
+        case Assessed(severity, because, could_be, unknown, was):
+            change = f"{spell_level(was)} → {spell_level(severity)}" if was else spell_level(severity)
+            could = f"; could be {spell_level(could_be)}, not known: {', '.join(unknown)}" if could_be else ""
+            return f"{change}: {because}{could}"
+        case Held(by, until):
+            return f"held until {until:%Y-%m-%d %H:%M:%S} UTC by {by}"
+        case Triggered(because):
+            return f"people are needed: {because}"
+        case Paged(ring):
+            return f"paged {ring.person or ring.recipient} through {ring.target}: {ring.because}"
+        case LevelPassed(level, because):
+            return f"{level} passed: {because}"
+        case EscalationExhausted(policy):
+            return f"every level of {policy} was asked: the last resort"
+        case Delivered(_, target):
+            return f"{target} accepted the page"
+        case Undeliverable(effect, _, target, because):
+            return f"{target} refused {effect}: {because}"
+        case Measured(values, unknown):
+            known = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+            return f"measured {known or 'nothing'}" + (f"; not known: {', '.join(unknown)}" if unknown else "")
+    return ""
+
+
+def _of_people(event: Event) -> str:
+    match event:
+        case Acknowledged(by):
+            return f"acknowledged by {by}"
+        case Escalated(by, reason):
+            return f"escalated by {by}" + (f": {reason}" if reason else "")
+        case NoteAdded(by, text):
+            return f"{by}: {text}"
+        case Resolved(because, by):
+            return f"resolved by {by}: {because}" if by else f"resolved: {because}"
+        case Reopened(because):
+            return f"reopened: {because}"
+        case Closed():
+            return "closed"
+        case DeadlineSet(name, at):
+            return f"{name} is due at {at:%H:%M:%S} UTC"
+        case DeadlineMet(name):
+            return f"{name} is no longer needed"
+        case DeadlineMissed(name):
+            return f"nobody answered in time for {name.partition('/')[2]} not to be asked"
+    raise AssertionError(f"{type(event).__name__} has no words")
+
+
+def _names(alerts: tuple[Alert, ...], more: int) -> str:
+    names = list(dict.fromkeys(alert.name for alert in alerts))
+    total = len(alerts) + more
+    some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return some if total == 1 else f"{total} alerts ({some})"

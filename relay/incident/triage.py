@@ -1,0 +1,102 @@
+"""Triage: what a message of a source changes. Alerts move an incident by difference: no difference, no event.
+
+The traps it is built against are Alertmanager's (docs/integrations/alertmanager.md lists them): repeats, duplicates
+from a pair, reordered and stale messages, truncated bodies, alerts that vanish without an end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from relay.config.matchers import all_match
+from relay.incident import routing
+from relay.incident.alert import Alert, AlertKey
+from relay.incident.decide import Rules
+from relay.incident.events import Opened
+
+ECHO_WITHIN = timedelta(minutes=5)
+"""How soon after its end the same firing (the same start) may be an echo: a late copy from a second Alertmanager."""
+
+
+class Difference(Enum):
+    """What one told alert changes."""
+
+    FIRED = "fired"
+    """It fires, and did not."""
+    ECHOED = "echoed"
+    """It fires with the start of a firing that has just ended: perhaps a late copy, perhaps not over."""
+    CHANGED = "changed"
+    """It still fires, and says something new of itself."""
+    RESOLVED = "resolved"
+    DUPLICATE = "duplicate"
+    """Known already."""
+    STALE = "stale"
+    """Older than what is known."""
+    UNKNOWN_END = "unknown_end"
+    """The end of an alert that was never told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An alert as it was last told of, and the incident it belongs to."""
+
+    alert: Alert
+    incident: str
+    told_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The incident that an alert belongs to: the key of its group, and the event that opens one."""
+
+    group_key: str
+    opened: Opened
+
+
+def compare(known: Known | None, told: Alert, now: datetime) -> Difference:
+    """Say what a told alert changes, given what is known of it."""
+    if known is None:
+        return Difference.FIRED if told.firing else Difference.UNKNOWN_END
+    was = known.alert
+    if _older(told, was):
+        return Difference.STALE
+    if was.firing:
+        return _while_firing(was, told)
+    if not told.firing:
+        return Difference.DUPLICATE
+    if told.starts_at is not None and told.starts_at == was.starts_at:
+        return Difference.ECHOED if now - known.told_at <= ECHO_WITHIN else Difference.FIRED
+    return Difference.FIRED
+
+
+def _while_firing(was: Alert, told: Alert) -> Difference:
+    if not told.firing:
+        return Difference.RESOLVED
+    same = (was.starts_at, was.annotations, was.generator_url) == (told.starts_at, told.annotations, told.generator_url)
+    return Difference.DUPLICATE if same else Difference.CHANGED
+
+
+def _older(told: Alert, was: Alert) -> bool:
+    return told.starts_at is not None and was.starts_at is not None and told.starts_at < was.starts_at
+
+
+def is_watchdog(alert: Alert, rules: Rules) -> bool:
+    """Say whether the alert only proves that alerting works."""
+    return bool(rules.watchdog) and all_match(rules.watchdog, alert.labels)
+
+
+def place(alert: Alert, rules: Rules) -> Place:
+    """Route an alert: the group it belongs to, and how an incident of that group begins."""
+    destination = routing.choose(rules.root, rules.routes, alert.labels)
+    labels = routing.group(destination, alert.labels)
+    plan = rules.policies[destination.policy].plan(destination.policy, rules.revision, destination.because)
+    return Place(routing.group_key(destination.policy, labels), Opened(labels, plan))
+
+
+def sort(told: tuple[Alert, ...], known: Mapping[AlertKey, Known], now: datetime) -> dict[Difference, list[Alert]]:
+    """Sort the alerts of one message by what they change; an alert told of twice in it counts once, the last time."""
+    sorted_: dict[Difference, list[Alert]] = {difference: [] for difference in Difference}
+    for alert in {alert.key: alert for alert in told}.values():
+        sorted_[compare(known.get(alert.key), alert, now)].append(alert)
+    return sorted_

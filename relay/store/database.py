@@ -1,0 +1,195 @@
+"""Opening a database, and doing work in it a whole transaction at a time."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from relay.store.migration import TooNew, migrate
+
+Result = TypeVar("Result")
+
+TRIES = 5
+"""How often a transaction is tried that lost a race against another process."""
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be used now: locked, full, read-only or away. The message says which, and what to do."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The database works, and refuses this very thing: trying the same again cannot help."""
+
+
+class StoreUnusable(Exception):
+    """The database cannot be used until somebody changes something. The message says what."""
+
+
+class Database:
+    """A database. One writing connection at a time for SQLite; PostgreSQL takes several."""
+
+    def __init__(self, url: URL, writing: Engine, reading: Engine, lock: IO[str] | None) -> None:
+        self.url = url
+        self._writing = writing
+        self._reading = reading
+        self._lock = lock
+
+    @property
+    def writers(self) -> int:
+        """How many transactions may run at the same time."""
+        return 1 if self.url.get_backend_name() == "sqlite" else 4
+
+    def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Do work in a transaction: all of it is kept, or none. Tried again when it loses a race.
+
+        Raises `StoreUnavailable` when the database cannot be used now, and whatever `work` raises.
+        """
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with self._writing.begin() as connection:
+                    return work(connection)
+            except SQLAlchemyError as error:
+                if not (tries_left and _lost_a_race(error)):
+                    raise _unavailable(error) from error
+        raise AssertionError("the last try returns or raises")
+
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Look things up, without waiting for those who write. Raises `StoreUnavailable`."""
+        try:
+            with self._reading.connect() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._writing.dispose()
+        self._reading.dispose()
+        if self._lock:
+            self._lock.close()
+
+
+def open_database(url: str) -> Database:
+    """Open a database and bring its tables up to date.
+
+    `url` is `sqlite:///path/relay.db` or `postgresql://user@host/name`. Raises `StoreUnusable`.
+    """
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        raise StoreUnusable(
+            "the database URL cannot be read: write sqlite:///path/relay.db or postgresql://…"
+        ) from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            database = _open_sqlite(parsed)
+        case "postgresql":
+            database = _open_postgresql(parsed)
+        case other:
+            raise StoreUnusable(f'"{other}" is not a database Relay knows: take sqlite or postgresql')
+    try:
+        with database._writing.begin() as connection:
+            migrate(connection)
+    except SQLAlchemyError as error:
+        database.close()
+        raise StoreUnusable(str(_unavailable(error))) from error
+    except TooNew as error:
+        database.close()
+        raise StoreUnusable(str(error)) from error
+    return database
+
+
+def _open_sqlite(url: URL) -> Database:
+    if not url.database:
+        raise StoreUnusable("name a file for SQLite: sqlite:///path/relay.db")
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise StoreUnusable(f"the data directory {path.parent} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreUnusable(
+            f"{path} is in use by another Relay. SQLite takes one; stop the other, choose another --data, or use PostgreSQL"
+        ) from None
+    writing = create_engine(url, pool_size=1, max_overflow=0)
+    event.listen(writing, "connect", _prepare_sqlite)
+    event.listen(writing, "begin", _begin_immediately)
+    reading = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True),
+        poolclass=NullPool,
+    )
+    return Database(url, writing, reading, lock)
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, and not by the driver's guess
+    cursor = connection.cursor()
+    cursor.execute("pragma journal_mode = wal")
+    cursor.execute("pragma synchronous = full")
+    cursor.execute("pragma busy_timeout = 5000")
+    cursor.execute("pragma cache_size = -16000")
+    cursor.close()
+
+
+def _begin_immediately(connection: Connection) -> None:
+    connection.exec_driver_sql("begin immediate")
+
+
+def _open_postgresql(url: URL) -> Database:
+    url = url.set(drivername="postgresql+psycopg")
+    try:
+        writing = create_engine(url, pool_size=4, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    except ModuleNotFoundError:
+        raise StoreUnusable('PostgreSQL needs its driver: pip install "relay[postgres]"') from None
+    return Database(url, writing, writing, None)
+
+
+def _lost_a_race(error: SQLAlchemyError) -> bool:
+    """Two processes wrote the same thing, or waited for each other: the loser may simply try again."""
+    if isinstance(error, IntegrityError):
+        return True
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state in ("40001", "40P01")
+
+
+_ADVICE = (
+    ("locked", "the database is locked by another program: close it"),
+    ("readonly", "the database cannot be written: check the permissions and the mount of its directory"),
+    ("read-only", "the database cannot be written: check the permissions and the mount of its directory"),
+    ("disk is full", "the disk is full: make room, and nothing else has to be done"),
+    ("disk i/o", "the disk answers with an error: check it, and restore from a backup if need be"),
+    ("malformed", "the database file is damaged: restore it from a backup"),
+    ("not a database", "this file is not a database: name another"),
+    ("unable to open", "the database file cannot be opened: check the path and its permissions"),
+)
+
+
+def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
+    """Say what is wrong without the statement and its parameters, which hold what users sent."""
+    original = str(getattr(error, "orig", error)).strip().splitlines()
+    said = original[0] if original else type(error).__name__
+    for word, advice in _ADVICE:
+        if word in said.lower():
+            return StoreUnavailable(f"{advice} ({said})")
+    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return StoreUnavailable(f"the database cannot be reached: {said}")
+    return StoreRefused(f"the database refused: {said}")
+
+
+def size_of(database: Database) -> int | None:
+    """Bytes of the SQLite file and its log; None for PostgreSQL."""
+    if database.url.get_backend_name() != "sqlite" or not database.url.database:
+        return None
+    files = (database.url.database, database.url.database + "-wal")
+    return sum(os.path.getsize(name) for name in files if os.path.exists(name))

@@ -1,0 +1,87 @@
+"""The inbox: every webhook as it came, until it is decided and after."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from relay.store import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A webhook's body, as it came. `id` is 0 before it is stored."""
+
+    source: str
+    received_at: datetime
+    body: bytes
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An alert, or at position -1 a whole webhook, that could not be used."""
+
+    inbox: int
+    source: str
+    received_at: datetime
+    position: int
+    reason: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The inbox of one transaction."""
+
+    connection: Connection
+
+    def append(self, bodies: Sequence[Received]) -> None:
+        """Store bodies, waiting to be decided."""
+        rows = [{"source": b.source, "received_at": b.received_at, "body": b.body, "waiting": True} for b in bodies]
+        self.connection.execute(insert(tables.inbox), rows)
+
+    def waiting(self, limit: int, most_bytes: int) -> tuple[list[Received], bool]:
+        """The oldest undecided bodies that no other process holds, and whether there may be more.
+
+        At least one body is given if there is any; together they have at most `limit` bodies and about `most_bytes`.
+        """
+        size = func.length(tables.inbox.c.body).label("size")
+        sizes = self.connection.execute(
+            select(tables.inbox.c.id, size)
+            .where(tables.inbox.c.waiting)
+            .order_by(tables.inbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).all()
+        ids: list[int] = []
+        total = 0
+        for row in sizes:
+            if ids and total + row.size > most_bytes:
+                break
+            ids.append(row.id)
+            total += row.size
+        if not ids:
+            return [], False
+        rows = self.connection.execute(
+            select(tables.inbox).where(tables.inbox.c.id.in_(ids)).order_by(tables.inbox.c.id)
+        )
+        bodies = [Received(row.source, row.received_at, bytes(row.body), row.id) for row in rows]
+        return bodies, len(ids) < len(sizes) or len(sizes) == limit
+
+    def decided(self, ids: Iterable[int]) -> None:
+        """Mark bodies as decided."""
+        self.connection.execute(update(tables.inbox).where(tables.inbox.c.id.in_(list(ids))).values(waiting=False))
+
+    def oldest_waiting(self) -> datetime | None:
+        """When the oldest undecided body came."""
+        query = select(tables.inbox.c.received_at).where(tables.inbox.c.waiting).order_by(tables.inbox.c.id).limit(1)
+        return self.connection.execute(query).scalar()
+
+    def set_aside(self, broken: Sequence[Quarantined]) -> None:
+        """Keep what could not be used, with the reason."""
+        fields = ("inbox", "source", "received_at", "position", "reason", "body")
+        rows = [{name: getattr(item, name) for name in fields} for item in broken]
+        if rows:
+            self.connection.execute(insert(tables.quarantine), rows)

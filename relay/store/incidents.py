@@ -1,0 +1,256 @@
+"""Incidents, their alerts and their timelines, as one transaction sees and changes them."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+
+from relay.incident.alert import Alert, AlertKey
+from relay.incident.decide import Decision
+from relay.incident.events import Event, for_the_record, is_quiet, occurred_at
+from relay.incident.incident import Incident
+from relay.incident.triage import Known
+from relay.store import tables
+from relay.store.chain import FIRST, commit, seal
+from relay.store.encoding import read_incident, write_event, write_incident, write_texts
+from relay.store.reading import read_alert
+
+CHUNK = 5_000
+"""Keys in one statement; SQLite takes 32,766 parameters."""
+
+_INSERT_INCIDENT = insert(tables.incident)
+_UPDATE_INCIDENT = (
+    update(tables.incident)
+    .where(tables.incident.c.id == bindparam("id_"))
+    .values({c: bindparam(c) for c in ("phase", "severity", "wake_at", "entries", "head", "state")})
+)
+_INSERT_ALERT = insert(tables.alert)
+_UPDATE_ALERT = (
+    update(tables.alert)
+    .where(tables.alert.c.key == bindparam("key_"))
+    .values(
+        {
+            c: bindparam(c)
+            for c in ("incident", "firing", "starts_at", "ends_at", "told_at", "labels", "annotations", "generator_url")
+        }
+    )
+)
+_INSERT_ENTRY = insert(tables.timeline)
+
+
+@dataclass(slots=True)
+class _File:
+    """An incident in the hands of a transaction."""
+
+    incident: Incident
+    number: int
+    group_key: str
+    entries: int = 0
+    head: bytes = FIRST
+    new: bool = False
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class Incidents:
+    """Loads incidents once, locked; gathers what changes, and writes it in a few statements at the end."""
+
+    connection: Connection
+    _highest: int | None = None
+    _files: dict[str, _File] = field(default_factory=dict)
+    _of_group: dict[str, str] = field(default_factory=dict)
+    _looked_up: set[str] = field(default_factory=set)
+    """Groups that were asked for, those without an incident too."""
+    _entries: list[dict[str, Any]] = field(default_factory=list)
+    _known: dict[AlertKey, Known] = field(default_factory=dict)
+    _new_alerts: dict[AlertKey, dict[str, Any]] = field(default_factory=dict)
+    _told_alerts: dict[AlertKey, dict[str, Any]] = field(default_factory=dict)
+
+    def load(self, ids: Iterable[str]) -> None:
+        """Load incidents with their firing alerts, and lock them until the end of the transaction."""
+        wanted = sorted(set(ids) - self._files.keys())
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            query = select(tables.incident).where(tables.incident.c.id.in_(chunk)).order_by(tables.incident.c.id)
+            self._take(self.connection.execute(query.with_for_update()).all())
+
+    def load_groups(self, group_keys: Iterable[str]) -> None:
+        """Load the incidents of groups that are not closed."""
+        wanted = sorted(set(group_keys) - self._of_group.keys() - self._looked_up)
+        self._looked_up.update(wanted)
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            query = select(tables.incident).where(
+                tables.incident.c.group_key.in_(chunk), tables.incident.c.phase != "closed"
+            )
+            rows = self.connection.execute(query.order_by(tables.incident.c.id).with_for_update()).all()
+            self._take([row for row in rows if row.id not in self._files])
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold."""
+        query = select(tables.incident).where(tables.incident.c.wake_at <= now)
+        rows = self.connection.execute(
+            query.order_by(tables.incident.c.wake_at).limit(limit).with_for_update(skip_locked=True)
+        ).all()
+        self._take([row for row in rows if row.id not in self._files])
+        return [row.id for row in rows]
+
+    def _take(self, rows: Sequence[Row[Any]]) -> None:
+        for row in rows:
+            incident = read_incident(row.state)
+            self._files[row.id] = _File(incident, row.number, row.group_key, row.entries, bytes(row.head))
+            if row.phase != "closed":
+                self._of_group[row.group_key] = row.id
+        self._attach_alerts([row.id for row in rows if row.phase != "closed"])
+
+    def _attach_alerts(self, ids: list[str]) -> None:
+        alerts: dict[str, dict[AlertKey, Alert]] = {}
+        for start in range(0, len(ids), CHUNK):
+            query = select(tables.alert).where(
+                tables.alert.c.incident.in_(ids[start : start + CHUNK]), tables.alert.c.firing
+            )
+            for row in self.connection.execute(query):
+                alert = read_alert(row)
+                alerts.setdefault(row.incident, {})[alert.key] = alert
+        for id_, of_incident in alerts.items():
+            file = self._files[id_]
+            file.incident = replace(file.incident, alerts=of_incident)
+
+    def of_group(self, group_key: str) -> Incident | None:
+        """The incident of a group that is not closed, if it was loaded or opened here."""
+        id_ = self._of_group.get(group_key)
+        return self._files[id_].incident if id_ else None
+
+    def get(self, id_: str) -> Incident | None:
+        """An incident that was loaded or opened here."""
+        file = self._files.get(id_)
+        return file.incident if file else None
+
+    def open(self, group_key: str) -> Incident:
+        """A new incident with the next number."""
+        number = self._next_number()
+        incident = Incident(f"INC-{number}")
+        self._files[incident.id] = _File(incident, number, group_key, new=True)
+        self._of_group[group_key] = incident.id
+        return incident
+
+    def discard(self, id_: str) -> None:
+        """Forget an incident that was opened here and came to nothing."""
+        file = self._files.pop(id_)
+        self._of_group.pop(file.group_key, None)
+
+    def _next_number(self) -> int:
+        if self.connection.dialect.name == "postgresql":
+            number: int = self.connection.execute(select(tables.incident_number.next_value())).scalar_one()
+            return number
+        if self._highest is None:
+            self._highest = self.connection.execute(select(func.max(tables.incident.c.number))).scalar() or 0
+        self._highest += 1
+        return self._highest
+
+    def keep(self, decision: Decision, now: datetime) -> None:
+        """Take a decision over: the incident as it now is, and what happened to it."""
+        file = self._files[decision.incident.id]
+        file.incident, file.changed = decision.incident, True
+        if decision.incident.phase == "closed":
+            self._of_group.pop(file.group_key, None)
+        for event in decision.happened:
+            if not is_quiet(event):
+                self._record(file, event, now)
+
+    def defer(self, id_: str, until: datetime) -> None:
+        """Leave an incident alone until a time, whatever its deadlines say."""
+        row = tables.incident.c
+        self.connection.execute(update(tables.incident).where(row.id == id_).values(wake_at=until))
+
+    def _record(self, file: _File, event: Event, now: datetime) -> None:
+        body, salt = write_event(for_the_record(event)), os.urandom(16)
+        kind, actor, occurred = type(event).__name__, getattr(event, "by", "") or "relay", occurred_at(event, now)
+        file.entries += 1
+        commitment = commit(salt, body)
+        file.head = seal(file.head, file.incident.id, file.entries, occurred, now, kind, actor, commitment)
+        self._entries.append(
+            {
+                "incident": file.incident.id,
+                "seq": file.entries,
+                "occurred_at": occurred,
+                "recorded_at": now,
+                "kind": kind,
+                "actor": actor,
+                "body": body,
+                "salt": salt,
+                "commitment": commitment,
+                "hash": file.head,
+            }
+        )
+
+    # ---- alerts ----
+
+    def known(self, keys: Iterable[AlertKey]) -> dict[AlertKey, Known]:
+        """What is known of alerts, locked until the end of the transaction."""
+        wanted = sorted(set(keys) - self._known.keys())
+        for start in range(0, len(wanted), CHUNK):
+            chunk = [_text(key) for key in wanted[start : start + CHUNK]]
+            query = select(tables.alert).where(tables.alert.c.key.in_(chunk)).order_by(tables.alert.c.key)
+            for row in self.connection.execute(query.with_for_update()):
+                alert = read_alert(row)
+                self._known[alert.key] = Known(alert, row.incident, row.told_at)
+        return self._known
+
+    def tell(self, alert: Alert, incident: str, now: datetime) -> None:
+        """Remember what an alert was told to be."""
+        new = alert.key not in self._known or alert.key in self._new_alerts
+        self._known[alert.key] = Known(alert, incident, now)
+        row = {
+            "incident": incident,
+            "firing": alert.firing,
+            "starts_at": alert.starts_at,
+            "ends_at": alert.ends_at,
+            "told_at": now,
+            "labels": write_texts(alert.labels),
+            "annotations": write_texts(alert.annotations),
+            "generator_url": alert.generator_url,
+        }
+        if new:
+            self._new_alerts[alert.key] = row | {
+                "key": _text(alert.key),
+                "source": alert.source,
+                "fingerprint": alert.fingerprint,
+            }
+        else:
+            self._told_alerts[alert.key] = row | {"key_": _text(alert.key)}
+
+    def write(self) -> None:
+        """Send everything that was gathered to the database."""
+        changed = [file for file in self._files.values() if file.changed]
+        self._send(_INSERT_INCIDENT, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
+        self._send(_UPDATE_INCIDENT, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new])
+        self._send(_INSERT_ALERT, list(self._new_alerts.values()))
+        self._send(_UPDATE_ALERT, list(self._told_alerts.values()))
+        self._send(_INSERT_ENTRY, self._entries)
+
+    def _send(self, statement: Any, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(statement, rows)
+
+
+def _row(file: _File) -> dict[str, Any]:
+    incident = file.incident
+    row = {
+        "phase": incident.phase,
+        "severity": incident.severity,
+        "wake_at": incident.wake_at,
+        "entries": file.entries,
+        "head": file.head,
+        "state": write_incident(incident),
+    }
+    if file.new:
+        row |= {"number": file.number, "group_key": file.group_key, "opened_at": incident.opened_at}
+    return row
+
+
+def _text(key: AlertKey) -> str:
+    return f"{key[0]}/{key[1]}"

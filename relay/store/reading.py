@@ -1,0 +1,137 @@
+"""Looking things up: incidents, timelines, quarantine and counts, as they stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from relay.incident.alert import Alert, AlertKey
+from relay.incident.events import Event
+from relay.incident.incident import Incident
+from relay.store import tables
+from relay.store.chain import Link, verify
+from relay.store.encoding import read_event, read_incident, read_texts
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a timeline. `event` is None when its body was removed."""
+
+    seq: int
+    occurred_at: datetime
+    recorded_at: datetime
+    kind: str
+    actor: str
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, for metrics."""
+
+    inbox: int
+    inbox_oldest: datetime | None
+    outbox: int
+    outbox_oldest: datetime | None
+    earliest_deadline: datetime | None
+    phases: dict[str, int]
+
+
+def list_incidents(connection: Connection, phases: Sequence[str], limit: int, before: int | None) -> list[Incident]:
+    """Incidents in some phases, the newest first; `before` is the number to go on from."""
+    row = tables.incident.c
+    query = select(tables.incident.c.state, row.id).where(row.phase.in_(phases))
+    if before is not None:
+        query = query.where(row.number < before)
+    found = connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
+    alerts = _alerts(connection, [r.id for r in found])
+    return [replace(read_incident(r.state), alerts=alerts.get(r.id, {})) for r in found]
+
+
+def find_incident(connection: Connection, id_: str) -> Incident | None:
+    """One incident, with its firing alerts."""
+    state = connection.execute(select(tables.incident.c.state).where(tables.incident.c.id == id_)).scalar()
+    return replace(read_incident(state), alerts=_alerts(connection, [id_]).get(id_, {})) if state else None
+
+
+def _alerts(connection: Connection, ids: list[str]) -> dict[str, dict[AlertKey, Alert]]:
+    alerts: dict[str, dict[AlertKey, Alert]] = {}
+    query = select(tables.alert).where(tables.alert.c.incident.in_(ids), tables.alert.c.firing)
+    for row in connection.execute(query):
+        alert = read_alert(row)
+        alerts.setdefault(row.incident, {})[alert.key] = alert
+    return alerts
+
+
+def read_alert(row: Row[Any]) -> Alert:
+    """The alert of a row."""
+    labels, annotations = read_texts(row.labels), read_texts(row.annotations)
+    return Alert(row.source, row.fingerprint, labels, annotations, row.starts_at, row.ends_at, row.generator_url)
+
+
+def read_timeline(connection: Connection, id_: str) -> list[Entry]:
+    """What happened to an incident, in the order in which it was recorded."""
+    row = tables.timeline.c
+    rows = connection.execute(select(tables.timeline).where(row.incident == id_).order_by(row.seq))
+    return [
+        Entry(r.seq, r.occurred_at, r.recorded_at, r.kind, r.actor, read_event(r.kind, r.body) if r.body else None)
+        for r in rows
+    ]
+
+
+def verify_timeline(connection: Connection, id_: str) -> list[str]:
+    """Say what is wrong with the hash chain of an incident's timeline; empty when all is well."""
+    row = tables.timeline.c
+    rows = connection.execute(select(tables.timeline).where(row.incident == id_).order_by(row.seq)).all()
+    links = [
+        Link(
+            r.incident,
+            r.seq,
+            r.occurred_at,
+            r.recorded_at,
+            r.kind,
+            r.actor,
+            r.body,
+            bytes(r.salt) if r.salt is not None else None,
+            bytes(r.commitment),
+            bytes(r.hash),
+        )
+        for r in rows
+    ]
+    end = connection.execute(
+        select(tables.incident.c.head, tables.incident.c.entries).where(tables.incident.c.id == id_)
+    ).one_or_none()
+    return verify(links, bytes(end.head), end.entries) if end else [f"there is no incident {id_}"]
+
+
+def incident_ids(connection: Connection) -> list[str]:
+    """Every incident, the oldest first."""
+    row = tables.incident.c
+    return list(connection.execute(select(row.id).order_by(row.number)).scalars())
+
+
+def read_quarantine(connection: Connection, limit: int) -> list[Row[Any]]:
+    """What could not be used, the newest first."""
+    return list(
+        connection.execute(select(tables.quarantine).order_by(tables.quarantine.c.id.desc()).limit(limit)).all()
+    )
+
+
+def read_backlog(connection: Connection) -> Backlog:
+    """Count what waits."""
+    inbox, outbox, incident = tables.inbox.c, tables.outbox.c, tables.incident.c
+    waiting, oldest = connection.execute(select(func.count(), func.min(inbox.received_at)).where(inbox.waiting)).one()
+    errands, errand = connection.execute(select(func.count(), func.min(outbox.created_at))).one()
+    phases = connection.execute(
+        select(incident.phase, func.count()).where(incident.phase != "closed").group_by(incident.phase)
+    )
+    return Backlog(
+        waiting,
+        oldest,
+        errands,
+        errand,
+        connection.execute(select(func.min(incident.wake_at))).scalar(),
+        {phase: count for phase, count in phases},
+    )
