@@ -1,0 +1,180 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playbook import NOON, RULES, AcknowledgePage, Playbook, ResolvePage, UpdatePage, an_alert, rules
+
+from relay.incident.events import (
+    Acknowledged,
+    Assessed,
+    Delivered,
+    Escalated,
+    LevelPassed,
+    Measured,
+    Paged,
+    Resolved,
+    Undeliverable,
+)
+from relay.incident.lifecycle import NotNow
+
+CRITICAL = an_alert("Down", severity="critical")
+
+
+def test_nobody_answers():
+    (
+        Playbook()
+        .fires().paged("L1:pd-ada")
+        .after(minutes=4).paged()
+        .after(minutes=1).paged("L2:pd-bob")
+        .after(minutes=10).paged("L3:pd-chen")
+        .after(minutes=15).paged("last resort:pd-noc")
+        .after(minutes=29).paged()
+        .after(minutes=1).paged("last resort:pd-noc")
+    )  # fmt: skip
+
+
+def test_every_page_has_a_key_of_its_own_so_that_it_rings():
+    story = Playbook().fires().after(hours=3)
+    keys = [e.ring.key for _, e in story.story.happened if isinstance(e, Paged)]
+    assert len(keys) == len(set(keys)) > 4
+    assert keys[0] == "INC-1/1.0/L1/first"
+
+
+def test_an_answer_stops_the_paging_and_the_ringing():
+    story = (
+        Playbook()
+        .fires().paged("L1:pd-ada")
+        .after(minutes=5).paged("L2:pd-bob")
+        .when(Acknowledged("ana"))
+    )  # fmt: skip
+    assert [e.target for e in story.asked(AcknowledgePage)] == ["pd-ada", "pd-bob"]
+    story.after(hours=10).paged().quiet()
+
+
+def test_a_policy_until_resolved_goes_on_after_an_answer():
+    until = rules().policies["payments"].model_copy(update={"until": "resolved"})
+    made_of = rules()
+    made_of = type(made_of)(made_of.root, {"payments": until}, scale=made_of.scale, roster=made_of.roster)
+    Playbook(made_of).fires().paged("L1:pd-ada").when(Acknowledged("ana")).after(minutes=5).paged("L2:pd-bob")
+
+
+def test_the_policy_starts_over_as_often_as_it_says():
+    text = """
+people: {ada: {via: pd-ada}}
+policies:
+  p: {levels: [{name: L1, page: [{person: ada}], wait: 5m}], repeat: 2, last_resort: [{target: pd-noc}]}
+route: {policy: p, group_by: [service]}
+"""
+    (
+        Playbook(rules(text))
+        .fires().paged("L1:pd-ada")
+        .after(minutes=5).paged("L1:pd-ada")
+        .after(minutes=5).paged("L1:pd-ada")
+        .after(minutes=5).paged("last resort:pd-noc")
+    )  # fmt: skip
+
+
+def test_a_severe_incident_rings_further_levels_at_once():
+    story = Playbook().fires(CRITICAL).paged("L1:pd-ada")
+    story.when(Assessed(1, "a human says so", was=2)).paged("L2:pd-bob")
+    story.after(minutes=9).paged().after(minutes=1).paged("L3:pd-chen")
+
+
+def test_a_level_that_resolves_to_nobody_is_passed_at_once_with_the_reason():
+    before_the_first_turn = datetime(2026, 1, 4, 12, tzinfo=UTC)
+    story = Playbook(start=before_the_first_turn).fires()
+    passed = [e for _, e in story.story.happened if isinstance(e, LevelPassed)]
+    assert [p.level for p in passed] == ["L1", "L2"]
+    assert "nobody is on call in first now (rules.yaml:6)" in passed[0].because
+    story.paged("L3:pd-chen")
+
+
+def test_when_no_level_resolves_to_anybody_the_last_resort_rings_at_once():
+    text = """
+people: {ada: {via: pd-ada}}
+rotations: {r: {zone: UTC, starts: 2030-01-07, people: [ada]}}
+policies:
+  p: {levels: [{name: L1, page: [{rotation: r}], wait: 5m}], last_resort: [{target: pd-noc}]}
+route: {policy: p, group_by: [service]}
+"""
+    Playbook(rules(text)).fires().paged("last resort:pd-noc").after(minutes=29).paged()
+
+
+def test_a_refused_page_passes_to_the_next_level_at_once():
+    story = Playbook().fires().paged("L1:pd-ada")
+    story.when(Undeliverable("Page", "INC-1/1.0/L1/first", "pd-ada", "routing key revoked")).paged("L2:pd-bob")
+    story.after(minutes=9).paged().after(minutes=1).paged("L3:pd-chen")
+
+
+def test_a_refusal_of_an_older_page_changes_nothing():
+    story = Playbook().fires().after(minutes=5).paged("L1:pd-ada", "L2:pd-bob")
+    story.when(Undeliverable("Page", "INC-1/1.0/L1/first", "pd-ada", "revoked")).paged()
+
+
+def test_a_pager_that_refuses_everything_is_not_asked_for_ever():
+    story = Playbook().fires()
+    pages = 0
+    for _ in range(50):
+        refused = [e for _, e in story.story.happened if isinstance(e, Paged)][pages:]
+        pages += len(refused)
+        for page in refused:
+            story.when(Undeliverable("Page", page.ring.key, page.ring.target, "no"))
+    assert pages == 4  # L1, L2, L3 and the last resort, once each, until time has passed
+
+
+def test_somebody_asks_for_the_next_level():
+    story = Playbook().fires().paged("L1:pd-ada").when(Escalated("ana", "it is the database")).paged("L2:pd-bob")
+    story.when(Acknowledged("bob")).when(Escalated("bob")).paged("L3:pd-chen").after(hours=5).paged()
+
+
+def test_a_worse_severity_pages_again_after_an_answer():
+    story = Playbook().fires().paged("L1:pd-ada").when(Acknowledged("ana"))
+    story.asked()
+    story.when(Assessed(1, "revenue", was=3)).paged("L2:pd-bob")
+
+
+def test_those_who_were_paged_hear_that_it_got_worse():
+    story = Playbook().fires(an_alert()).paged("L1:pd-ada")
+    story.fires(CRITICAL)
+    updates = story.asked(UpdatePage)
+    assert [(u.key, u.what.split(":")[0]) for u in updates] == [("INC-1/1.0/L1/first", "raised from SEV-3 to SEV-2")]
+
+
+def test_growth_is_told_once_in_a_while_and_not_for_each_alert():
+    story = Playbook().fires().paged("L1:pd-ada")
+    for number in range(50):
+        story.fires(an_alert(pod=f"p{number}"))
+    assert story.asked() == []
+    updates = story.after(seconds=10).asked(UpdatePage)
+    assert [u.what for u in updates] == ["51 alerts fire now"]
+
+
+def test_the_end_closes_every_page():
+    story = Playbook().fires().after(minutes=5).paged("L1:pd-ada", "L2:pd-bob").ends()
+    assert [e.key for e in story.asked(ResolvePage)] == ["INC-1/1.0/L1/first", "INC-1/1.0/L2/second"]
+    story.after(hours=10).quiet()
+
+
+def test_nothing_waits_after_the_end():
+    story = Playbook().fires().when(Resolved("fixed", "ana")).ends().after(minutes=30)
+    assert story.incident.phase == "closed"
+    assert story.incident.wake_at is None
+
+
+def test_an_impossible_event_is_refused_in_words():
+    story = Playbook().fires().ends()
+    with pytest.raises(NotNow, match="Acknowledged cannot happen while resolved; what can: NoteAdded"):
+        story.when(Acknowledged("ana"))
+
+
+def test_late_answers_do_not_wake_the_dead():
+    story = Playbook().fires().ends()
+    story.asked()
+    story.when(Delivered("INC-1/1.0/L1/first", "pd-ada")).when(Measured({"x": 1.0}, {}))
+    story.when(Undeliverable("Page", "INC-1/1.0/L1/first", "pd-ada", "no")).quiet()
+
+
+def test_people_are_found_at_the_moment_of_paging_and_levels_stay_as_they_were():
+    before_the_handover = NOON + timedelta(days=4, hours=20, minutes=58)  # Monday, 08:58
+    story = Playbook(start=before_the_handover).fires().paged("L1:pd-ada")
+    story.story.rules = rules(RULES.replace("      - {name: L3, page: [{person: chen}], wait: 15m}\n", ""))
+    story.after(minutes=59).paged("L2:pd-chen", "L3:pd-chen", "last resort:pd-noc")
