@@ -5,6 +5,7 @@ A webhook that cannot be decided stops no other: it is kept, counted, and paged 
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -94,7 +95,16 @@ def _prepare(incidents: Incidents, readings: Sequence[_Reading], rules: Rules) -
     known = incidents.known(alert.key for alert in alerts)
     incidents.load({known[alert.key].incident for alert in alerts if alert.key in known} - {""})
     fresh = [a for a in alerts if a.firing and not (a.key in known and known[a.key].alert.firing)]
-    incidents.load_groups({place(alert, rules).group_key for alert in fresh if not is_watchdog(alert, rules)})
+    incidents.load_groups(_groups(fresh, rules))
+
+
+def _groups(alerts: Sequence[Alert], rules: Rules) -> set[str]:
+    """Groups of alerts; one that cannot be routed is left out, and told of when its own webhook is decided."""
+    groups = set()
+    for alert in alerts:
+        with suppress(Exception):
+            groups.add(place(alert, rules).group_key)
+    return groups
 
 
 def _decide_or_fail_open(

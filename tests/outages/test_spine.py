@@ -1,0 +1,175 @@
+"""Whole outages, on a real database and a manual clock."""
+
+from datetime import timedelta
+
+import pytest
+from playbook import rules
+from world import ALL, World, ended, told
+
+from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
+from relay.incident.events import Acknowledged, Delivered
+from relay.integrations.courier import Again, Never
+
+
+@pytest.fixture
+def world(database):
+    return World(database)
+
+
+def test_an_alert_becomes_a_page_an_answer_stops_it_and_the_end_closes_it(world):
+    alert = told()
+    world.post(alert).paged("pd-ada")
+    world.after(minutes=5).paged("pd-bob")
+    world.act("INC-1", Acknowledged("bob"))
+    assert [e.target for e in world.took(AcknowledgePage)] == ["pd-ada", "pd-bob"]
+    world.after(hours=2).paged()
+    world.post(ended(alert))
+    assert [e.target for e in world.took(ResolvePage)] == ["pd-ada", "pd-bob"]
+    assert world.only().phase == "resolved"
+    assert world.after(minutes=30).only().phase == "closed"
+    assert world.timeline("INC-1") == [
+        "Opened", "AlertsFired", "Assessed", "Triggered", "Paged", "Delivered", "DeadlineMissed", "Paged", "Delivered",
+        "Acknowledged", "AlertsResolved", "Resolved", "Closed",
+    ]  # fmt: skip
+    world.sound()
+
+
+def test_repeats_and_duplicates_from_a_pair_change_nothing(world):
+    alert = told()
+    world.post(alert).paged("pd-ada")
+    for _ in range(5):
+        world.post(alert).post(alert, group_key="another")
+    world.paged()
+    world.post(ended(alert)).post(ended(alert)).post(ended(alert))
+    assert len(world.took(ResolvePage)) == 1
+    assert len(world.incidents()) == 1
+
+
+def test_an_incident_grows_and_shrinks_and_ends_with_the_last_alert(world):
+    one, two = told("A"), told("B")
+    world.post(one).paged("pd-ada")
+    world.post(one, two).after(seconds=10)
+    assert [u.what for u in world.took(UpdatePage)] == ["2 alerts fire now"]
+    assert world.post(ended(one), two).only().phase == "triggered"
+    assert world.post(ended(two)).only().phase == "resolved"
+
+
+def test_groups_are_incidents_of_their_own(world):
+    world.post(told(service="checkout"), told(service="search")).paged("pd-ada", "pd-ada")
+    assert {incident.service for incident in world.incidents()} == {"checkout", "search"}
+
+
+def test_what_fires_again_soon_reopens_and_rings_under_a_new_key(world):
+    alert = told()
+    world.post(alert).post(ended(alert)).paged("pd-ada")
+    again = told(starts="2026-01-07T12:40:00Z")
+    world.after(minutes=20).post(again)
+    [page] = [e for e in world.sent if isinstance(e, Page)][1:]
+    assert page.key == "INC-1/2.0/L1/first"
+    assert world.only().episode == 2
+
+
+def test_what_fires_again_later_is_another_incident(world):
+    world.post(told()).post(ended(told())).after(minutes=31).post(told(starts="2026-01-07T13:40:00Z"))
+    assert [i.id for i in world.incidents(*ALL)] == ["INC-2", "INC-1"]
+
+
+def test_an_echo_of_what_has_just_ended_pages_only_if_it_stays(world):
+    alert = told()
+    world.post(alert).post(ended(alert)).paged("pd-ada")
+    world.post(alert).paged()
+    assert world.only().phase == "held"
+    assert world.post(ended(alert)).only().phase == "resolved"
+    world.post(alert).after(minutes=1).paged("pd-ada")
+
+
+def test_a_truncated_message_cannot_close_a_live_outage(world):
+    one = told("A")
+    world.post(one, truncated=3).paged("pd-ada")
+    world.post(ended(one), truncated=3)
+    assert world.only().phase == "triggered"
+    assert "NoteAdded" in world.timeline("INC-1")
+    world.after(minutes=5).paged("pd-bob")
+
+
+def test_an_alert_that_vanishes_is_not_over(world):
+    world.post(told("A"), told("B")).post(told("A"))
+    assert len(world.only().alerts) == 2
+
+
+def test_one_message_may_end_one_incident_and_begin_another(world):
+    old, new = told(service="a"), told(service="b")
+    world.post(old)
+    world.post(ended(old), new)
+    assert {i.service: i.phase for i in world.incidents()} == {"b": "triggered", "a": "resolved"}
+
+
+def test_a_page_is_tried_again_until_it_is_taken_and_always_under_its_key(world):
+    outage = [Again("503"), Again("no route"), Again("429", timedelta(seconds=30))]
+
+    def vendor(effect):
+        return outage.pop(0) if outage else Delivered(effect.key, effect.target)
+
+    world.vendor = vendor
+    world.post(told()).after(minutes=2)
+    pages = [e for e in world.sent if isinstance(e, Page)]
+    assert {page.key for page in pages} == {"INC-1/1.0/L1/first"}
+    assert len(pages) == 4
+    assert "Delivered" in world.timeline("INC-1")
+
+
+def test_nobody_is_rung_for_what_ended_before_the_page_left(world):
+    world.vendor = lambda effect: Again("503") if isinstance(effect, Page) else None
+    world.post(told()).post(ended(told())).after(hours=1)
+    assert [type(effect) for effect in world.sent] == [Page, ResolvePage]
+
+
+def test_a_refused_page_goes_to_the_next_level_at_once(world):
+    world.vendor = lambda e: Never("key revoked") if e.target == "pd-ada" else Delivered(e.key, e.target)
+    world.post(told()).paged("pd-ada", "pd-bob")
+
+
+def test_a_restart_forgets_nothing_and_sends_what_was_under_way_again_under_its_key(world):
+    world.deliver(told()).turn()  # the page is with the vendor, and its answer is never heard
+    world.restart().paged("pd-ada", "pd-ada")
+    first, again = world.sent
+    assert first.key == again.key
+    world.after(minutes=5).paged("pd-bob")
+
+
+def test_one_body_with_a_broken_alert_keeps_the_good_ones(world):
+    world.post(told("A"), {**told("B"), "labels": None}, told("C", service="c"))
+    assert {i.service for i in world.incidents()} == {"checkout", "c"}
+
+
+def test_a_webhook_that_cannot_be_decided_stops_no_other_and_is_paged(database):
+    class Poisoned(dict):
+        """Rules in which one policy cannot be found, as after a bug."""
+
+        def __getitem__(self, name):
+            if name == "poison":
+                raise LookupError(name)
+            return super().__getitem__(name)
+
+    made_of = rules(routes='[{matchers: [service="poison"], policy: payments}]')
+    broken = made_of.routes[0].model_copy(update={"policy": "poison"})
+    made_of = type(made_of)(
+        made_of.root, Poisoned(made_of.policies), (broken,), made_of.scale, (), made_of.roster, made_of.resolution
+    )
+    world = World(database, made_of)
+    world.post(told(service="poison")).post(told(service="fine"))
+    undecided, fine = sorted(world.incidents(), key=lambda i: i.service == "fine")
+    assert fine.phase == undecided.phase == "triggered"
+    assert undecided.group["alertname"] == "RelayWebhookUndecided"
+    world.paged("pd-ada", "pd-ada")
+
+
+def test_a_watchdog_is_heard_and_is_no_incident(world):
+    world.post(told("Watchdog")).after(minutes=60)
+    assert world.incidents() == []
+
+
+def test_twenty_thousand_alerts_in_one_message_are_one_page(world):
+    world.post(*(told(pod=f"p{n}") for n in range(20_000))).paged("pd-ada")
+    assert len(world.only().alerts) == 20_000
+    world.sound()
