@@ -11,10 +11,11 @@ from datetime import datetime
 
 import structlog
 
-from relay.incident.alert import Alert
+from relay.incident.alert import OWN_SOURCE, Alert
 from relay.incident.decide import Decision, Rules, decide
-from relay.incident.events import AlertsChanged, AlertsFired, AlertsResolved, AlertsTruncated, Event, Opened
+from relay.incident.events import AlertsChanged, AlertsFired, AlertsResolved, AlertsTruncated, Event
 from relay.incident.incident import Incident
+from relay.incident.routing import Destination
 from relay.incident.triage import Difference, Place, is_watchdog, place, sort
 from relay.integrations.alertmanager import Unusable, Webhook, read_webhook
 from relay.store.inbox import Quarantined, Received
@@ -59,6 +60,10 @@ def drain(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> 
     if not bodies:
         return drained
     readings = [reading for body in bodies if (reading := _read(transaction, body, drained))]
+    for source, count in drained.quarantined.items():
+        labels = {"alertname": "RelayAlertsQuarantined", "source": source}
+        summary = f"{count} alerts from {source} were accepted, and cannot be read. See: relay quarantine"
+        _page_for(transaction, f"quarantined-{source}", labels, summary, rules, now, drained)
     _prepare(transaction.incidents, readings, rules)
     for reading in readings:
         _decide_or_fail_open(transaction, reading, rules, now, drained)
@@ -179,10 +184,11 @@ class _Work:
 
     def _truncation(self, webhook: Webhook, touched: set[str]) -> None:
         group = f"{self.source}:{webhook.group_key}"[:300]
+        left_out = webhook.truncated + len(webhook.broken)  # an alert that cannot be read proves no end either
         for id_ in sorted(touched - {""}):
             incident = self.incidents.get(id_)
-            if incident is not None and incident.truncated.get(group, 0) != webhook.truncated:
-                self._events.setdefault(id_, []).append(AlertsTruncated(group, webhook.truncated))
+            if incident is not None and incident.truncated.get(group, 0) != left_out:
+                self._events.setdefault(id_, []).append(AlertsTruncated(group, left_out))
 
     def _happen(self, id_: str, event: Event) -> None:
         incident = self._current.get(id_) or self.incidents.get(id_)
@@ -191,7 +197,10 @@ class _Work:
         self._current[id_] = decision.incident
         self._decisions.append(decision)
 
-    def open_for(self, alert: Alert, where: Place) -> None:
+    def raise_own(self, alert: Alert, where: Place) -> None:
+        known = self.incidents.known([alert.key]).get(alert.key)
+        if known is not None and known.alert.firing:
+            return
         id_ = self._incident(where)
         self._told.append((alert, id_))
         for event in (*self._events.pop(id_, ()), AlertsFired((alert,))):
@@ -238,19 +247,27 @@ def _fail_open(
 ) -> None:
     """Page the default policy that there is a webhook nobody has understood."""
     _quarantine(transaction, body, -1, because, "", drained)
-    alert = Alert(
-        body.source,
-        f"undecided-{body.id}",
-        {"alertname": "RelayWebhookUndecided", "source": body.source},
-        {"summary": f"Webhook {body.id} from {body.source} was accepted, and {because}. See: relay quarantine"},
-        body.received_at,
-    )
-    policy = rules.root.policy
-    opened = Opened(dict(alert.labels), rules.policies[policy].plan(policy, rules.revision, f"{rules.root.place}"))
-    work = _Work(transaction.incidents, body.source, rules, now)
+    labels = {"alertname": "RelayWebhookUndecided", "source": body.source}
+    summary = f"Webhook {body.id} from {body.source} was accepted, and {because}. See: relay quarantine"
+    _page_for(transaction, f"undecided-{body.id}", labels, summary, rules, now, drained)
+
+
+def _page_for(
+    transaction: Transaction,
+    name: str,
+    labels: dict[str, str],
+    summary: str,
+    rules: Rules,
+    now: datetime,
+    drained: Drained,
+) -> None:
+    """Raise an alert of Relay's own, by the default policy. It ends when somebody resolves its incident."""
+    alert = Alert(OWN_SOURCE, name, labels, {"summary": summary}, now)
+    default = Destination(rules.root.policy, rules.root.group_by, (rules.root,))
+    work = _Work(transaction.incidents, OWN_SOURCE, rules, now)
     try:
-        work.open_for(alert, Place(f"undecided-{body.id}", opened))
+        work.raise_own(alert, Place(name, labels, default, rules))
         work.keep(transaction, drained)
     except Exception:
         work.undo()
-        log.exception("nobody could be paged for a webhook that cannot be decided", inbox=body.id)
+        log.exception("nobody could be paged for what cannot be decided", about=name)

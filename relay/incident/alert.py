@@ -38,3 +38,6 @@ class Alert:
 
 
 AlertKey = tuple[str, str]
+
+OWN_SOURCE = "relay"
+"""The source of alerts that Relay raises itself. Nobody tells of their end: they end when somebody resolves them."""

@@ -9,7 +9,7 @@ from relay.config.matchers import Matcher
 from relay.incident import escalation, holding, paging, resolution, severity
 from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.incident.escalation import Policy, Roster
-from relay.incident.events import Event
+from relay.incident.events import DeadlineMet, DeadlineSet, Event, Opened
 from relay.incident.incident import Incident, apply
 from relay.incident.lifecycle import AWAKE
 from relay.incident.maintenance import Window
@@ -20,6 +20,8 @@ from relay.incident.severity import Scale
 ENOUGH = 300
 """Events that one event may lead to. More is a loop between two concerns, and a bug."""
 
+_BOOKKEEPING = (DeadlineSet, DeadlineMet, Opened)
+"""Events to which no concern reacts."""
 _EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Measure)
 
 
@@ -62,6 +64,8 @@ def decide(incident: Incident, event: Event, rules: Rules, now: datetime) -> Dec
         incident = apply(incident, event, now)
         happened.append(event)
         assert len(happened) <= ENOUGH, f"{type(happened[0]).__name__} never settles: {happened[-3:]}"
+        if isinstance(event, _BOOKKEEPING):
+            continue
         for consequence in _consequences(incident, event, rules, now):
             if isinstance(consequence, _EFFECTS):
                 effects.append(consequence)

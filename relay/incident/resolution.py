@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from relay.config.types import Duration, Section
+from relay.incident.alert import OWN_SOURCE
 from relay.incident.effects import Effect
 from relay.incident.events import (
     AlertsFired,
@@ -41,7 +42,9 @@ def react(incident: Incident, event: Event, rules: Resolution, now: datetime) ->
             yield from _ended(incident, event)
         case Resolved():
             yield DeadlineSet(CLOSE, now + rules.reopen_within)
-            if incident.alerts:
+            if own := tuple(key for key in incident.alerts if key[0] == OWN_SOURCE):
+                yield AlertsResolved(own)
+            if len(own) < len(incident.alerts):
                 yield DeadlineSet(RECHECK, now + rules.recheck_after_close)
         case AlertsFired() if over:
             yield Reopened("an alert of its group fires again")

@@ -14,6 +14,7 @@ from relay.incident import routing
 from relay.incident.alert import Alert, AlertKey
 from relay.incident.decide import Rules
 from relay.incident.events import Opened
+from relay.incident.routing import Destination
 
 ECHO_WITHIN = timedelta(minutes=5)
 """How soon after its end the same firing (the same start) may be an echo: a late copy from a second Alertmanager."""
@@ -48,10 +49,19 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The incident that an alert belongs to: the key of its group, and the event that opens one."""
+    """Where an alert belongs: all alerts with the same `group_key` are one incident."""
 
     group_key: str
-    opened: Opened
+    group: Mapping[str, str]
+    destination: Destination
+    rules: Rules
+
+    @property
+    def opened(self) -> Opened:
+        """The event with which an incident of this group begins: it pins the escalation plan."""
+        policy = self.destination.policy
+        plan = self.rules.policies[policy].plan(policy, self.rules.revision, self.destination.because)
+        return Opened(self.group, plan)
 
 
 def compare(known: Known | None, told: Alert, now: datetime) -> Difference:
@@ -90,8 +100,7 @@ def place(alert: Alert, rules: Rules) -> Place:
     """Route an alert: the group it belongs to, and how an incident of that group begins."""
     destination = routing.choose(rules.root, rules.routes, alert.labels)
     labels = routing.group(destination, alert.labels)
-    plan = rules.policies[destination.policy].plan(destination.policy, rules.revision, destination.because)
-    return Place(routing.group_key(destination.policy, labels), Opened(labels, plan))
+    return Place(routing.group_key(destination.policy, labels), labels, destination, rules)
 
 
 def sort(told: tuple[Alert, ...], known: Mapping[AlertKey, Known], now: datetime) -> dict[Difference, list[Alert]]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from relay.incident.alert import Alert, AlertKey
 from relay.incident.decide import Decision
-from relay.incident.events import Event, for_the_record, is_quiet, occurred_at
+from relay.incident.events import AlertsResolved, Event, for_the_record, is_quiet, occurred_at
 from relay.incident.incident import Incident
 from relay.incident.triage import Known
 from relay.store import tables
@@ -21,6 +21,37 @@ from relay.store.reading import read_alert
 CHUNK = 5_000
 """Keys in one statement; SQLite takes 32,766 parameters."""
 
+# Statements are built once: building one costs more than running it.
+_INCIDENTS = (
+    select(tables.incident)
+    .where(tables.incident.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(tables.incident.c.id)
+    .with_for_update()
+)
+_OF_GROUPS = (
+    select(tables.incident)
+    .where(tables.incident.c.group_key.in_(bindparam("groups", expanding=True)), tables.incident.c.phase != "closed")
+    .order_by(tables.incident.c.id)
+    .with_for_update()
+)
+_DUE = (
+    select(tables.incident)
+    .where(tables.incident.c.wake_at <= bindparam("now", type_=tables.Moment))
+    .order_by(tables.incident.c.wake_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_HIGHEST = select(func.max(tables.incident.c.number))
+_NEXT_NUMBER = select(tables.incident_number.next_value())
+_ALERTS = (
+    select(tables.alert)
+    .where(tables.alert.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(tables.alert.c.key)
+    .with_for_update()
+)
+_FIRING = select(tables.alert).where(
+    tables.alert.c.incident.in_(bindparam("ids", expanding=True)), tables.alert.c.firing
+)
 _INSERT_INCIDENT = insert(tables.incident)
 _UPDATE_INCIDENT = (
     update(tables.incident)
@@ -37,6 +68,11 @@ _UPDATE_ALERT = (
             for c in ("incident", "firing", "starts_at", "ends_at", "told_at", "labels", "annotations", "generator_url")
         }
     )
+)
+_END_ALERT = (
+    update(tables.alert)
+    .where(tables.alert.c.key == bindparam("key_"))
+    .values(firing=False, ends_at=bindparam("ends_at"))
 )
 _INSERT_ENTRY = insert(tables.timeline)
 
@@ -66,6 +102,10 @@ class Incidents:
     """Groups that were asked for, those without an incident too."""
     _entries: list[dict[str, Any]] = field(default_factory=list)
     _known: dict[AlertKey, Known] = field(default_factory=dict)
+    _asked_after: set[AlertKey] = field(default_factory=set)
+    """Alerts that were looked up, unknown ones too."""
+    _ended: dict[str, datetime] = field(default_factory=dict)
+    """Keys of alerts that ended; those that a source told the end of are written with all it said."""
     _new_alerts: dict[AlertKey, dict[str, Any]] = field(default_factory=dict)
     _told_alerts: dict[AlertKey, dict[str, Any]] = field(default_factory=dict)
 
@@ -74,8 +114,7 @@ class Incidents:
         wanted = sorted(set(ids) - self._files.keys())
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            query = select(tables.incident).where(tables.incident.c.id.in_(chunk)).order_by(tables.incident.c.id)
-            self._take(self.connection.execute(query.with_for_update()).all())
+            self._take(self.connection.execute(_INCIDENTS, {"ids": chunk}).all())
 
     def load_groups(self, group_keys: Iterable[str]) -> None:
         """Load the incidents of groups that are not closed."""
@@ -83,18 +122,12 @@ class Incidents:
         self._looked_up.update(wanted)
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            query = select(tables.incident).where(
-                tables.incident.c.group_key.in_(chunk), tables.incident.c.phase != "closed"
-            )
-            rows = self.connection.execute(query.order_by(tables.incident.c.id).with_for_update()).all()
+            rows = self.connection.execute(_OF_GROUPS, {"groups": chunk}).all()
             self._take([row for row in rows if row.id not in self._files])
 
     def due(self, now: datetime, limit: int) -> list[str]:
         """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold."""
-        query = select(tables.incident).where(tables.incident.c.wake_at <= now)
-        rows = self.connection.execute(
-            query.order_by(tables.incident.c.wake_at).limit(limit).with_for_update(skip_locked=True)
-        ).all()
+        rows = self.connection.execute(_DUE, {"now": now, "most": limit}).all()
         self._take([row for row in rows if row.id not in self._files])
         return [row.id for row in rows]
 
@@ -109,15 +142,12 @@ class Incidents:
     def _attach_alerts(self, ids: list[str]) -> None:
         alerts: dict[str, dict[AlertKey, Alert]] = {}
         for start in range(0, len(ids), CHUNK):
-            query = select(tables.alert).where(
-                tables.alert.c.incident.in_(ids[start : start + CHUNK]), tables.alert.c.firing
-            )
-            for row in self.connection.execute(query):
+            for row in self.connection.execute(_FIRING, {"ids": ids[start : start + CHUNK]}):
                 alert = read_alert(row)
                 alerts.setdefault(row.incident, {})[alert.key] = alert
         for id_, of_incident in alerts.items():
             file = self._files[id_]
-            file.incident = replace(file.incident, alerts=of_incident)
+            file.incident = file.incident.but(alerts=of_incident)
 
     def of_group(self, group_key: str) -> Incident | None:
         """The incident of a group that is not closed, if it was loaded or opened here."""
@@ -144,10 +174,10 @@ class Incidents:
 
     def _next_number(self) -> int:
         if self.connection.dialect.name == "postgresql":
-            number: int = self.connection.execute(select(tables.incident_number.next_value())).scalar_one()
+            number: int = self.connection.execute(_NEXT_NUMBER).scalar_one()
             return number
         if self._highest is None:
-            self._highest = self.connection.execute(select(func.max(tables.incident.c.number))).scalar() or 0
+            self._highest = self.connection.execute(_HIGHEST).scalar() or 0
         self._highest += 1
         return self._highest
 
@@ -160,6 +190,8 @@ class Incidents:
         for event in decision.happened:
             if not is_quiet(event):
                 self._record(file, event, now)
+            if isinstance(event, AlertsResolved):
+                self._ended |= {_text(key): now for key in event.keys}
 
     def defer(self, id_: str, until: datetime) -> None:
         """Leave an incident alone until a time, whatever its deadlines say."""
@@ -191,11 +223,11 @@ class Incidents:
 
     def known(self, keys: Iterable[AlertKey]) -> dict[AlertKey, Known]:
         """What is known of alerts, locked until the end of the transaction."""
-        wanted = sorted(set(keys) - self._known.keys())
+        wanted = sorted(set(keys) - self._asked_after)
+        self._asked_after.update(wanted)
         for start in range(0, len(wanted), CHUNK):
             chunk = [_text(key) for key in wanted[start : start + CHUNK]]
-            query = select(tables.alert).where(tables.alert.c.key.in_(chunk)).order_by(tables.alert.c.key)
-            for row in self.connection.execute(query.with_for_update()):
+            for row in self.connection.execute(_ALERTS, {"keys": chunk}):
                 alert = read_alert(row)
                 self._known[alert.key] = Known(alert, row.incident, row.told_at)
         return self._known
@@ -230,6 +262,8 @@ class Incidents:
         self._send(_UPDATE_INCIDENT, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new])
         self._send(_INSERT_ALERT, list(self._new_alerts.values()))
         self._send(_UPDATE_ALERT, list(self._told_alerts.values()))
+        told = {row["key_"] for row in self._told_alerts.values()}
+        self._send(_END_ALERT, [{"key_": key, "ends_at": at} for key, at in self._ended.items() if key not in told])
         self._send(_INSERT_ENTRY, self._entries)
 
     def _send(self, statement: Any, rows: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """Looking things up: incidents, timelines, quarantine and counts, as they stand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -47,13 +47,13 @@ def list_incidents(connection: Connection, phases: Sequence[str], limit: int, be
         query = query.where(row.number < before)
     found = connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
     alerts = _alerts(connection, [r.id for r in found])
-    return [replace(read_incident(r.state), alerts=alerts.get(r.id, {})) for r in found]
+    return [read_incident(r.state).but(alerts=alerts.get(r.id, {})) for r in found]
 
 
 def find_incident(connection: Connection, id_: str) -> Incident | None:
     """One incident, with its firing alerts."""
     state = connection.execute(select(tables.incident.c.state).where(tables.incident.c.id == id_)).scalar()
-    return replace(read_incident(state), alerts=_alerts(connection, [id_]).get(id_, {})) if state else None
+    return read_incident(state).but(alerts=_alerts(connection, [id_]).get(id_, {})) if state else None
 
 
 def _alerts(connection: Connection, ids: list[str]) -> dict[str, dict[AlertKey, Alert]]:

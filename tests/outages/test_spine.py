@@ -7,7 +7,7 @@ from playbook import rules
 from world import ALL, World, ended, told
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
-from relay.incident.events import Acknowledged, Delivered
+from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
 
 
@@ -138,8 +138,25 @@ def test_a_restart_forgets_nothing_and_sends_what_was_under_way_again_under_its_
 
 
 def test_one_body_with_a_broken_alert_keeps_the_good_ones(world):
-    world.post(told("A"), {**told("B"), "labels": None}, told("C", service="c"))
-    assert {i.service for i in world.incidents()} == {"checkout", "c"}
+    body = told("A"), {**told("B"), "labels": None}, told("C", service="c")
+    world.post(*body).paged("pd-ada", "pd-ada", "pd-ada")
+    world.post(*body).paged()
+    assert [i.group.get("service") or i.group["alertname"] for i in world.incidents()] == [
+        "c", "checkout", "RelayAlertsQuarantined",
+    ]  # fmt: skip
+
+
+def test_an_alert_that_cannot_be_read_proves_no_end(world):
+    world.post(told("A"), {**told("B"), "labels": None}).post(ended(told("A")), {**told("B"), "labels": None})
+    assert "triggered" in {i.phase for i in world.incidents() if i.group.get("service") == "checkout"}
+
+
+def test_what_relay_raises_itself_ends_when_somebody_says_so(world):
+    world.post(told("A"), {**told("B"), "labels": None})
+    world.act("INC-1", Resolved("mended the exporter", "ana")).after(hours=2)
+    assert {i.id: i.phase for i in world.incidents(*ALL)}["INC-1"] == "closed"
+    world.post(told("D"), {**told("B"), "labels": None})
+    assert world.incidents("triggered")[0].group["alertname"] == "RelayAlertsQuarantined"
 
 
 def test_a_webhook_that_cannot_be_decided_stops_no_other_and_is_paged(database):
