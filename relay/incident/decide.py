@@ -9,7 +9,7 @@ from relay.config.matchers import Matcher
 from relay.incident import escalation, holding, paging, resolution, severity
 from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.incident.escalation import Policy, Roster
-from relay.incident.events import DeadlineMet, DeadlineSet, Event, Opened
+from relay.incident.events import Event
 from relay.incident.incident import Incident, apply
 from relay.incident.lifecycle import AWAKE
 from relay.incident.maintenance import Window
@@ -20,8 +20,6 @@ from relay.incident.severity import Scale
 ENOUGH = 300
 """Events that one event may lead to. More is a loop between two concerns, and a bug."""
 
-_BOOKKEEPING = (DeadlineSet, DeadlineMet, Opened)
-"""Events to which no concern reacts."""
 _EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Measure)
 
 
@@ -64,8 +62,6 @@ def decide(incident: Incident, event: Event, rules: Rules, now: datetime) -> Dec
         incident = apply(incident, event, now)
         happened.append(event)
         assert len(happened) <= ENOUGH, f"{type(happened[0]).__name__} never settles: {happened[-3:]}"
-        if isinstance(event, _BOOKKEEPING):
-            continue
         for consequence in _consequences(incident, event, rules, now):
             if isinstance(consequence, _EFFECTS):
                 effects.append(consequence)
@@ -75,14 +71,14 @@ def decide(incident: Incident, event: Event, rules: Rules, now: datetime) -> Dec
 
 
 def _consequences(incident: Incident, event: Event, rules: Rules, now: datetime) -> Iterator[Event | Effect]:
-    awake = AWAKE[incident.phase]
-    if "severity" in awake:
+    awake, kind = AWAKE[incident.phase], type(event)
+    if "severity" in awake and kind in severity.REACTS_TO:
         yield from severity.react(incident, event, rules.scale, now)
-    if "holding" in awake:
+    if "holding" in awake and kind in holding.REACTS_TO:
         yield from holding.react(incident, event, rules.windows, rules.scale, now)
-    if "escalation" in awake:
+    if "escalation" in awake and kind in escalation.REACTS_TO:
         yield from escalation.react(incident, event, rules.roster, now)
-    if "paging" in awake:
+    if "paging" in awake and kind in paging.REACTS_TO:
         yield from paging.react(incident, event, rules.link_base, now)
-    if "resolution" in awake:
+    if "resolution" in awake and kind in resolution.REACTS_TO:
         yield from resolution.react(incident, event, rules.resolution, now)

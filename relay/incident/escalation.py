@@ -116,6 +116,9 @@ class Roster:
     overrides: tuple[Override, ...] = ()
 
 
+REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliverable, Acknowledged})
+
+
 def react(incident: Incident, event: Event, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
     """Page the first level at once, and the next whenever nobody answers in time."""
     plan = incident.plan

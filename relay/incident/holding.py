@@ -33,6 +33,9 @@ MILD_AGAIN = timedelta(days=1)
 """How often an incident too mild to page is looked at again."""
 
 
+REACTS_TO = frozenset({Assessed, AlertsResolved, DeadlineMissed})
+
+
 def react(
     incident: Incident, event: Event, windows: tuple[Window, ...], scale: Scale, now: datetime
 ) -> Iterator[Event | Effect]:

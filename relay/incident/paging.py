@@ -26,6 +26,9 @@ UPDATE_AFTER = timedelta(seconds=10)
 """How long news of a growing incident is gathered, so that a storm makes few messages."""
 
 
+REACTS_TO = frozenset({Paged, AlertsFired, DeadlineMissed, Assessed, Acknowledged, Resolved})
+
+
 def react(incident: Incident, event: Event, link_base: str, now: datetime) -> Iterator[Event | Effect]:
     """Tell those who are rung: at first, when it grows or gets worse, when somebody is on it, when it is over."""
     match event:

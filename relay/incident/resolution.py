@@ -34,6 +34,9 @@ class Resolution(Section):
     """When somebody resolves an incident whose alerts still fire: how long they are believed."""
 
 
+REACTS_TO = frozenset({AlertsResolved, AlertsTruncated, AlertsFired, Resolved, DeadlineMissed})
+
+
 def react(incident: Incident, event: Event, rules: Resolution, now: datetime) -> Iterator[Event | Effect]:
     """Follow the alerts: over when the last one ends, back when one fires again."""
     over = incident.phase == "resolved"

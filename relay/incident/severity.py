@@ -159,6 +159,9 @@ def assess(scale: Scale, alerts: Iterable[Alert], facts: Mapping[str, float]) ->
     )
 
 
+REACTS_TO = frozenset({AlertsFired, Reopened, Measured, DeadlineMissed})
+
+
 def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
     """Assess when alerts or facts come; ask for facts that could make it worse, again and again while it is open."""
     match event:

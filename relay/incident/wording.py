@@ -18,17 +18,18 @@ def notice(incident: Incident, ring: Ring, link_base: str, now: datetime) -> Not
     """Compose the page for one recipient. `link_base` is Relay's own address, or empty."""
     common = incident.common_labels()
     started = incident.started_at or incident.opened_at or now
+    telling = _telling(incident)
     return Notice(
         incident=incident.id,
         title=title(incident, now),
-        text="\n".join(_lines(incident, ring, started, now)),
+        text="\n".join(_lines(incident, telling, ring, started, now)),
         severity=incident.severity or 3,
         service=incident.service,
         started_at=started,
-        alerts=tuple(_one(alert) for alert in _telling(incident)),
+        alerts=tuple(_one(alert) for alert in telling),
         firing=len(incident.alerts),
         labels=common,
-        links=_links(incident, link_base),
+        links=_links(incident, telling, link_base),
     )
 
 
@@ -64,8 +65,8 @@ def next_step(plan: Plan, ring: Ring) -> str:
     return f"in {wait} the last resort ({whom}) is paged, unless {until}"
 
 
-def _lines(incident: Incident, ring: Ring, started: datetime, now: datetime) -> Iterator[str]:
-    for alert in _telling(incident)[:3]:
+def _lines(incident: Incident, telling: list[Alert], ring: Ring, started: datetime, now: datetime) -> Iterator[str]:
+    for alert in telling[:3]:
         yield f"What: {_one(alert)}"
     if len(incident.alerts) > 3:
         yield f"      and {len(incident.alerts) - 3} more"
@@ -84,6 +85,8 @@ def _lines(incident: Incident, ring: Ring, started: datetime, now: datetime) -> 
 
 def _telling(incident: Incident) -> list[Alert]:
     """The alerts worth naming: the oldest first, one of each name before a second of any."""
+    if len(incident.alerts) == 1:
+        return list(incident.alerts.values())
     ordered = sorted(incident.alerts.values(), key=lambda a: (a.starts_at is None, a.starts_at, a.key))
     firsts = {alert.name: alert for alert in reversed(ordered)}
     chosen = [alert for alert in ordered if firsts[alert.name] is alert]
@@ -100,9 +103,9 @@ def _one(alert: Alert) -> str:
     return line if len(line) <= 300 else line[:299] + "…"
 
 
-def _links(incident: Incident, link_base: str) -> dict[str, str]:
+def _links(incident: Incident, telling: list[Alert], link_base: str) -> dict[str, str]:
     links = {f"Relay {incident.id}": f"{link_base}/api/v1/incidents/{incident.id}"} if link_base else {}
-    for alert in _telling(incident)[:3]:
+    for alert in telling[:3]:
         for name, text in (("runbook_url", "Runbook"), ("dashboard_url", "Dashboard")):
             if alert.annotations.get(name, "").startswith(("http://", "https://")):
                 links.setdefault(f"{text}: {alert.name}", alert.annotations[name])

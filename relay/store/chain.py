@@ -45,7 +45,9 @@ def seal(
     commitment: bytes,
 ) -> bytes:
     """SHA-256 over the entry before, this entry's header and its commitment, 32 bytes."""
-    header = "\x1f".join((incident, str(seq), occurred_at.isoformat(), recorded_at.isoformat(), kind, actor))
+    header = (
+        f"{incident}\x1f{seq}\x1f{occurred_at.timestamp():.6f}\x1f{recorded_at.timestamp():.6f}\x1f{kind}\x1f{actor}"
+    )
     return hashlib.sha256(head + header.encode() + b"\x00" + commitment).digest()
 
 

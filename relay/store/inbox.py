@@ -7,6 +7,10 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select, update
 
 from relay.store import tables
+from relay.store.batches import Batch, moment
+
+
+_INSERT = Batch(insert(tables.inbox), ("source", "received_at", "body", "waiting"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,10 @@ class Inbox:
 
     def append(self, bodies: Sequence[Received]) -> None:
         """Store bodies, waiting to be decided."""
-        rows = [{"source": b.source, "received_at": b.received_at, "body": b.body, "waiting": True} for b in bodies]
-        self.connection.execute(insert(tables.inbox), rows)
+        rows = [
+            {"source": b.source, "received_at": moment(b.received_at), "body": b.body, "waiting": True} for b in bodies
+        ]
+        _INSERT.send(self.connection, rows)
 
     def waiting(self, limit: int, most_bytes: int) -> tuple[list[Received], bool]:
         """The oldest undecided bodies that no other process holds, and whether there may be more.

@@ -14,6 +14,7 @@ from relay.incident.events import AlertsResolved, Event, for_the_record, is_quie
 from relay.incident.incident import Incident
 from relay.incident.triage import Known
 from relay.store import tables
+from relay.store.batches import Batch, moment
 from relay.store.chain import FIRST, commit, seal
 from relay.store.encoding import read_incident, write_event, write_incident, write_texts
 from relay.store.reading import read_alert
@@ -52,29 +53,26 @@ _ALERTS = (
 _FIRING = select(tables.alert).where(
     tables.alert.c.incident.in_(bindparam("ids", expanding=True)), tables.alert.c.firing
 )
-_INSERT_INCIDENT = insert(tables.incident)
-_UPDATE_INCIDENT = (
-    update(tables.incident)
-    .where(tables.incident.c.id == bindparam("id_"))
-    .values({c: bindparam(c) for c in ("phase", "severity", "wake_at", "entries", "head", "state")})
+_STATE = ("phase", "severity", "wake_at", "entries", "head", "state")
+_TOLD = ("incident", "firing", "starts_at", "ends_at", "told_at", "labels", "annotations", "generator_url")
+_ENTRY = ("incident", "seq", "occurred_at", "recorded_at", "kind", "actor", "body", "salt", "commitment", "hash")
+_INSERT_INCIDENT = Batch(insert(tables.incident), ("id", "number", "group_key", "opened_at", *_STATE))
+_UPDATE_INCIDENT = Batch(
+    update(tables.incident).where(tables.incident.c.id == bindparam("id_")).values({c: bindparam(c) for c in _STATE}),
+    ("id_", *_STATE),
 )
-_INSERT_ALERT = insert(tables.alert)
-_UPDATE_ALERT = (
+_INSERT_ALERT = Batch(insert(tables.alert), ("key", "source", "fingerprint", *_TOLD))
+_UPDATE_ALERT = Batch(
+    update(tables.alert).where(tables.alert.c.key == bindparam("key_")).values({c: bindparam(c) for c in _TOLD}),
+    ("key_", *_TOLD),
+)
+_END_ALERT = Batch(
     update(tables.alert)
     .where(tables.alert.c.key == bindparam("key_"))
-    .values(
-        {
-            c: bindparam(c)
-            for c in ("incident", "firing", "starts_at", "ends_at", "told_at", "labels", "annotations", "generator_url")
-        }
-    )
+    .values({c: bindparam(c) for c in ("firing", "ends_at")}),
+    ("key_", "firing", "ends_at"),
 )
-_END_ALERT = (
-    update(tables.alert)
-    .where(tables.alert.c.key == bindparam("key_"))
-    .values(firing=False, ends_at=bindparam("ends_at"))
-)
-_INSERT_ENTRY = insert(tables.timeline)
+_INSERT_ENTRY = Batch(insert(tables.timeline), _ENTRY)
 
 
 @dataclass(slots=True)
@@ -208,8 +206,8 @@ class Incidents:
             {
                 "incident": file.incident.id,
                 "seq": file.entries,
-                "occurred_at": occurred,
-                "recorded_at": now,
+                "occurred_at": moment(occurred),
+                "recorded_at": moment(now),
                 "kind": kind,
                 "actor": actor,
                 "body": body,
@@ -239,9 +237,9 @@ class Incidents:
         row = {
             "incident": incident,
             "firing": alert.firing,
-            "starts_at": alert.starts_at,
-            "ends_at": alert.ends_at,
-            "told_at": now,
+            "starts_at": moment(alert.starts_at),
+            "ends_at": moment(alert.ends_at),
+            "told_at": moment(now),
             "labels": write_texts(alert.labels),
             "annotations": write_texts(alert.annotations),
             "generator_url": alert.generator_url,
@@ -258,17 +256,18 @@ class Incidents:
     def write(self) -> None:
         """Send everything that was gathered to the database."""
         changed = [file for file in self._files.values() if file.changed]
-        self._send(_INSERT_INCIDENT, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
-        self._send(_UPDATE_INCIDENT, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new])
-        self._send(_INSERT_ALERT, list(self._new_alerts.values()))
-        self._send(_UPDATE_ALERT, list(self._told_alerts.values()))
         told = {row["key_"] for row in self._told_alerts.values()}
-        self._send(_END_ALERT, [{"key_": key, "ends_at": at} for key, at in self._ended.items() if key not in told])
-        self._send(_INSERT_ENTRY, self._entries)
-
-    def _send(self, statement: Any, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            self.connection.execute(statement, rows)
+        ended = [
+            {"key_": key, "firing": False, "ends_at": moment(at)} for key, at in self._ended.items() if key not in told
+        ]
+        _INSERT_INCIDENT.send(self.connection, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
+        _UPDATE_INCIDENT.send(
+            self.connection, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new]
+        )
+        _INSERT_ALERT.send(self.connection, list(self._new_alerts.values()))
+        _UPDATE_ALERT.send(self.connection, list(self._told_alerts.values()))
+        _END_ALERT.send(self.connection, ended)
+        _INSERT_ENTRY.send(self.connection, self._entries)
 
 
 def _row(file: _File) -> dict[str, Any]:
@@ -276,13 +275,13 @@ def _row(file: _File) -> dict[str, Any]:
     row = {
         "phase": incident.phase,
         "severity": incident.severity,
-        "wake_at": incident.wake_at,
+        "wake_at": moment(incident.wake_at),
         "entries": file.entries,
         "head": file.head,
         "state": write_incident(incident),
     }
     if file.new:
-        row |= {"number": file.number, "group_key": file.group_key, "opened_at": incident.opened_at}
+        row |= {"number": file.number, "group_key": file.group_key, "opened_at": moment(incident.opened_at)}
     return row
 
 

@@ -8,7 +8,14 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, sele
 
 from relay.incident.effects import AcknowledgePage, Effect, ResolvePage, UpdatePage
 from relay.store import tables
+from relay.store.batches import Batch, moment
 from relay.store.encoding import read_effect, write_effect
+
+
+_INSERT = Batch(
+    insert(tables.outbox),
+    ("incident", "kind", "target", "key", "severity", "body", "created_at", "due_at", "attempts", "claimed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,14 @@ class Outbox:
                 "key": effect.key,
                 "severity": severity,
                 "body": write_effect(effect),
-                "created_at": now,
-                "due_at": now,
+                "created_at": moment(now),
+                "due_at": moment(now),
                 "attempts": 0,
                 "claimed": False,
             }
             for incident, severity, effect in asked
         ]
-        if rows:
-            self.connection.execute(insert(tables.outbox), rows)
+        _INSERT.send(self.connection, rows)
 
     def _overtake(self, keys: list[str], kinds: tuple[str, ...]) -> None:
         if keys:
