@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     @classmethod
     def _plain_names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
+            if name == "relay":
+                raise ValueError('"relay" is the name of Relay itself: choose another')
             if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name):
                 raise ValueError(f'"{name}" is not a name: use up to 64 letters, digits, "-", "_" and "."')
         return named

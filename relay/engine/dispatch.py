@@ -47,9 +47,13 @@ class Dispatch:
         """Keep answers that could not be taken in."""
         self._answers = [*answers, *self._answers]
 
+    def room(self, target: str) -> int:
+        """How many more errands a target can take now."""
+        return LANE - self._under_way[target]
+
     @property
-    def busy(self) -> frozenset[str]:
-        """Targets whose lane is full."""
+    def full(self) -> frozenset[str]:
+        """Targets that can take none."""
         return frozenset(target for target, count in self._under_way.items() if count >= LANE)
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import aiohttp
 import structlog
@@ -17,7 +18,7 @@ from relay.engine.writer import Writer
 from relay.incident.decide import Rules
 from relay.store.database import StoreRefused, StoreUnavailable
 from relay.store.outbox import Outbox
-from relay.store.transaction import Transaction
+from relay.store.transaction import Transaction, no_room
 
 log = structlog.get_logger()
 
@@ -41,11 +42,20 @@ class Loop:
         self._nudged = asyncio.Event()
         self._stopping = False
         self._webhooks = MOST_WEBHOOKS
+        self._looked_at = -LONGEST_SLEEP
+        self._next: datetime | None = None
+        """The next deadline or retry that is known of."""
+        self._unclaimed = False
         self.healthy = False
         """Whether the last turn was kept."""
 
     def nudge(self) -> None:
         """Say that there is something to do."""
+        self._nudged.set()
+
+    def look(self) -> None:
+        """Say that somebody else has changed something: the next turn looks for all that is due."""
+        self._unclaimed = True
         self._nudged.set()
 
     def stop(self) -> None:
@@ -64,15 +74,16 @@ class Loop:
                 turned = await self._turn()
                 self._dispatch.start(turned.errands, tasks, session)
                 if not turned.more or self._stopping:
-                    await self._sleep(turned)
+                    await self._sleep()
 
     async def _turn(self) -> Turned:
         answers = self._dispatch.take_answers()
-        busy, rules, now = self._dispatch.busy, self._rules(), self._clock.now()
-        began = time.monotonic()
+        room, full = (no_room, frozenset[str]()) if self._stopping else (self._dispatch.room, self._dispatch.full)
+        rules, now, began = self._rules(), self._clock.now(), time.monotonic()
+        look = not self._stopping and self._must_look(now, began)
 
         def work(connection: Connection) -> Turned:
-            return turn(connection, answers, busy, rules, now, self._webhooks, claim=not self._stopping)
+            return turn(connection, answers, room, full, rules, now, self._webhooks, look=look)
 
         try:
             turned = await self._writer.transact(work)
@@ -85,9 +96,22 @@ class Loop:
             self._failed(error)
             await asyncio.sleep(AFTER_FAILURE)
             return Turned()
-        self.healthy, self._webhooks = True, MOST_WEBHOOKS
-        self._metrics.turned(turned, time.monotonic() - began)
+        self._learned(turned, look, began)
         return turned
+
+    def _must_look(self, now: datetime, monotonic: float) -> bool:
+        """Whether this turn must look for what is due, and not only see to what has come."""
+        due = self._next is not None and self._next <= now
+        return self._unclaimed or due or monotonic - self._looked_at >= LONGEST_SLEEP
+
+    def _learned(self, turned: Turned, looked: bool, began: float) -> None:
+        self.healthy, self._webhooks = True, MOST_WEBHOOKS
+        if looked:
+            self._looked_at, self._next, self._unclaimed = began, turned.next_moment, turned.unclaimed
+        else:
+            self._unclaimed = self._unclaimed or turned.unclaimed
+            self._next = min((at for at in (self._next, turned.next_moment) if at is not None), default=None)
+        self._metrics.turned(turned, time.monotonic() - began)
 
     def _failed(self, error: StoreUnavailable) -> None:
         self.healthy = False
@@ -104,7 +128,9 @@ class Loop:
         rules, now = self._rules(), self._clock.now()
 
         def give_up(connection: Connection) -> None:
-            turn(connection, (), (), rules, now, 0, claim=False)  # refused as well if the webhook is not to blame
+            turn(
+                connection, (), no_room, (), rules, now, 0, look=False
+            )  # refused as well if the webhook is not to blame
             transaction = Transaction(connection)
             set_aside(transaction, rules, now)
             transaction.write(now)
@@ -116,10 +142,10 @@ class Loop:
             await asyncio.sleep(AFTER_FAILURE)
         self.nudge()
 
-    async def _sleep(self, turned: Turned) -> None:
+    async def _sleep(self) -> None:
         seconds = LONGEST_SLEEP
-        if turned.next_moment is not None:
-            seconds = min(seconds, max(0.0, (turned.next_moment - self._clock.now()).total_seconds()))
+        if self._next is not None:
+            seconds = min(seconds, max(0.0, (self._next - self._clock.now()).total_seconds()))
         try:
             async with asyncio.timeout(seconds):
                 await self._nudged.wait()

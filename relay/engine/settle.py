@@ -35,15 +35,19 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
         assert isinstance(answer.said, Again)
         wait = answer.said.after or back_off(answer.errand.id, answer.errand.attempts)
         transaction.outbox.postpone(answer.errand.id, now + wait)
+        transaction.expect(now + wait)
     finished = [answer for answer in answers if not isinstance(answer.said, Again)]
     if not finished:
         return
     mine = transaction.outbox.done(answer.errand.id for answer in finished)
     telling = [answer for answer in finished if answer.errand.id in mine and answer.said is not None]
-    transaction.incidents.load(answer.errand.incident for answer in telling)
+    plain = {answer.errand.incident for answer in telling if isinstance(answer.said, Delivered)}
+    transaction.incidents.load({answer.errand.incident for answer in telling} - plain)
+    transaction.incidents.load(plain, alerts=False)  # that a page has arrived moves nothing that looks at alerts
     for answer in telling:
         try:
-            submit(transaction, answer.errand.incident, _event(answer), rules, now)
+            alerts = not isinstance(answer.said, Delivered)
+            submit(transaction, answer.errand.incident, _event(answer), rules, now, alerts=alerts)
         except (NotNow, NoSuchIncident):
             pass  # the incident went on without this answer
 

@@ -22,9 +22,14 @@ class NoSuchIncident(Exception):
     """There is no incident of that id. The message says so."""
 
 
-def submit(transaction: Transaction, id_: str, event: Event, rules: Rules, now: datetime) -> Decision:
-    """Let an event happen to an incident. Raises `NoSuchIncident`, or `NotNow` when it cannot happen in its phase."""
-    transaction.incidents.load([id_])
+def submit(
+    transaction: Transaction, id_: str, event: Event, rules: Rules, now: datetime, *, alerts: bool = True
+) -> Decision:
+    """Let an event happen to an incident. Raises `NoSuchIncident`, or `NotNow` when it cannot happen in its phase.
+
+    `alerts` says whether the event's consequences may depend on the incident's alerts.
+    """
+    transaction.incidents.load([id_], alerts=alerts)
     incident = transaction.incidents.get(id_)
     if incident is None:
         raise NoSuchIncident(f"there is no incident {id_}")

@@ -1,5 +1,6 @@
 """One turn of the engine: everything there is to do now, in one transaction."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from relay.engine.settle import Answer, settle
 from relay.engine.submit import wake
 from relay.incident.decide import Rules
 from relay.incident.events import Event
-from relay.store.outbox import Errand
+from relay.store.outbox import Errand, Room
 from relay.store.transaction import Transaction
 
 LEASE = timedelta(seconds=30)
@@ -27,34 +28,51 @@ class Turned:
 
     errands: list[Errand] = field(default_factory=list)
     next_moment: datetime | None = None
+    """The next deadline or retry: of all there are if the turn looked, else of those it has set itself."""
     drained: Drained = field(default_factory=Drained)
     woken: int = 0
     happened: list[Event] = field(default_factory=list)
-
-    @property
-    def more(self) -> bool:
-        """Whether there may be more to do at once."""
-        return self.drained.more or len(self.errands) == MOST_ERRANDS or self.woken == MOST_WAKES
+    unclaimed: bool = False
+    """Whether something is due that nobody holds a claim on: it waits for its target, or for an earlier message."""
+    more: bool = False
+    """Whether there may be more to do at once."""
 
 
 def turn(
     connection: Connection,
     answers: Sequence[Answer],
-    busy: Collection[str],
+    room: Room,
+    full: Collection[str],
     rules: Rules,
     now: datetime,
     webhooks: int = MOST_WEBHOOKS,
     *,
-    claim: bool = True,
+    look: bool = True,
 ) -> Turned:
-    """Take answers in, decide waiting webhooks, wake what is due, and claim what is to be carried out."""
+    """Take answers in, decide waiting webhooks, and carry out what they ask for.
+
+    With `look`, also wake every incident that is due, and claim every errand that is: what other turns, other
+    replicas, or time have left. Without, the turn sees only to what it has itself brought about.
+    """
     transaction = Transaction(connection)
     settle(transaction, answers, rules, now)
     turned = Turned(drained=drain(transaction, rules, now, webhooks))
-    turned.woken = wake(transaction, rules, now, MOST_WAKES)
-    transaction.write(now)
+    if look:
+        turned.woken = wake(transaction, rules, now, MOST_WAKES)
+    turned.errands = transaction.write(now, LEASE, room)
     turned.happened = transaction.happened
-    if claim:
-        turned.errands = transaction.outbox.claim(now, LEASE, MOST_ERRANDS, busy)
-    turned.next_moment = transaction.next_moment(now)
+    turned.more = turned.drained.more or turned.woken == MOST_WAKES or (transaction.left_unclaimed and not look)
+    if look:
+        _look(transaction, turned, room, full, now)
+    else:
+        turned.unclaimed, turned.next_moment = transaction.left_unclaimed, transaction.soonest
     return turned
+
+
+def _look(transaction: Transaction, turned: Turned, room: Room, full: Collection[str], now: datetime) -> None:
+    taken = Counter(errand.effect.target for errand in turned.errands)
+    claimed = transaction.outbox.claim(now, LEASE, MOST_ERRANDS, lambda target: room(target) - taken[target], full)
+    turned.errands += claimed
+    turned.more = turned.more or len(claimed) == MOST_ERRANDS
+    turned.unclaimed = transaction.outbox.unclaimed(now)
+    turned.next_moment = transaction.next_moment(now)

@@ -149,7 +149,7 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
         raise web.HTTPConflict(text=str(error)) from None
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
-    request.app[LOOP].nudge()
+    request.app[LOOP].look()
     return _json(said)
 
 

@@ -4,13 +4,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from relay.store import tables
 from relay.store.batches import Batch, moment
 
 
 _INSERT = Batch(insert(tables.inbox), ("source", "received_at", "body", "waiting"))
+_WAITING = (
+    select(tables.inbox)
+    .where(tables.inbox.c.waiting)
+    .order_by(tables.inbox.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .execution_options(stream_results=True)  # bodies beyond `most_bytes` are not fetched
+)
+_DECIDED = update(tables.inbox).where(tables.inbox.c.id.in_(bindparam("ids", expanding=True))).values(waiting=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +62,20 @@ class Inbox:
 
         At least one body is given if there is any; together they have at most `limit` bodies and about `most_bytes`.
         """
-        size = func.length(tables.inbox.c.body).label("size")
-        sizes = self.connection.execute(
-            select(tables.inbox.c.id, size)
-            .where(tables.inbox.c.waiting)
-            .order_by(tables.inbox.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        ).all()
-        ids: list[int] = []
+        bodies: list[Received] = []
         total = 0
-        for row in sizes:
-            if ids and total + row.size > most_bytes:
-                break
-            ids.append(row.id)
-            total += row.size
-        if not ids:
-            return [], False
-        rows = self.connection.execute(
-            select(tables.inbox).where(tables.inbox.c.id.in_(ids)).order_by(tables.inbox.c.id)
-        )
-        bodies = [Received(row.source, row.received_at, bytes(row.body), row.id) for row in rows]
-        return bodies, len(ids) < len(sizes) or len(sizes) == limit
+        rows = self.connection.execute(_WAITING, {"most": limit})
+        for row in rows:
+            if bodies and total + len(row.body) > most_bytes:
+                rows.close()
+                return bodies, True
+            bodies.append(Received(row.source, row.received_at, bytes(row.body), row.id))
+            total += len(row.body)
+        return bodies, len(bodies) == limit
 
     def decided(self, ids: Iterable[int]) -> None:
         """Mark bodies as decided."""
-        self.connection.execute(update(tables.inbox).where(tables.inbox.c.id.in_(list(ids))).values(waiting=False))
+        self.connection.execute(_DECIDED, {"ids": list(ids)})
 
     def oldest_waiting(self) -> datetime | None:
         """When the oldest undecided body came."""

@@ -61,6 +61,12 @@ _UPDATE_INCIDENT = Batch(
     update(tables.incident).where(tables.incident.c.id == bindparam("id_")).values({c: bindparam(c) for c in _STATE}),
     ("id_", *_STATE),
 )
+_UPDATE_HEAD = Batch(
+    update(tables.incident)
+    .where(tables.incident.c.id == bindparam("id_"))
+    .values({c: bindparam(c) for c in ("entries", "head")}),
+    ("id_", "entries", "head"),
+)
 _INSERT_ALERT = Batch(insert(tables.alert), ("key", "source", "fingerprint", *_TOLD))
 _UPDATE_ALERT = Batch(
     update(tables.alert).where(tables.alert.c.key == bindparam("key_")).values({c: bindparam(c) for c in _TOLD}),
@@ -86,6 +92,8 @@ class _File:
     head: bytes = FIRST
     new: bool = False
     changed: bool = False
+    """Whether its state changed, and not only its timeline."""
+    with_alerts: bool = True
 
 
 @dataclass(slots=True)
@@ -107,12 +115,15 @@ class Incidents:
     _new_alerts: dict[AlertKey, dict[str, Any]] = field(default_factory=dict)
     _told_alerts: dict[AlertKey, dict[str, Any]] = field(default_factory=dict)
 
-    def load(self, ids: Iterable[str]) -> None:
-        """Load incidents with their firing alerts, and lock them until the end of the transaction."""
-        wanted = sorted(set(ids) - self._files.keys())
+    def load(self, ids: Iterable[str], *, alerts: bool = True) -> None:
+        """Load incidents, with their firing alerts if those matter, and lock them until the end of the transaction."""
+        ids = set(ids)
+        if alerts:
+            self._attach_alerts([id_ for id_ in ids if id_ in self._files and not self._files[id_].with_alerts])
+        wanted = sorted(ids - self._files.keys())
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            self._take(self.connection.execute(_INCIDENTS, {"ids": chunk}).all())
+            self._take(self.connection.execute(_INCIDENTS, {"ids": chunk}).all(), alerts=alerts)
 
     def load_groups(self, group_keys: Iterable[str]) -> None:
         """Load the incidents of groups that are not closed."""
@@ -122,20 +133,25 @@ class Incidents:
             chunk = wanted[start : start + CHUNK]
             rows = self.connection.execute(_OF_GROUPS, {"groups": chunk}).all()
             self._take([row for row in rows if row.id not in self._files])
+            self.load([row.id for row in rows])
 
     def due(self, now: datetime, limit: int) -> list[str]:
         """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold."""
         rows = self.connection.execute(_DUE, {"now": now, "most": limit}).all()
         self._take([row for row in rows if row.id not in self._files])
+        self.load([row.id for row in rows])
         return [row.id for row in rows]
 
-    def _take(self, rows: Sequence[Row[Any]]) -> None:
+    def _take(self, rows: Sequence[Row[Any]], *, alerts: bool = True) -> None:
         for row in rows:
             incident = read_incident(row.state)
-            self._files[row.id] = _File(incident, row.number, row.group_key, row.entries, bytes(row.head))
+            self._files[row.id] = _File(
+                incident, row.number, row.group_key, row.entries, bytes(row.head), with_alerts=alerts
+            )
             if row.phase != "closed":
                 self._of_group[row.group_key] = row.id
-        self._attach_alerts([row.id for row in rows if row.phase != "closed"])
+        if alerts:
+            self._attach_alerts([row.id for row in rows if row.phase != "closed"])
 
     def _attach_alerts(self, ids: list[str]) -> None:
         alerts: dict[str, dict[AlertKey, Alert]] = {}
@@ -143,9 +159,9 @@ class Incidents:
             for row in self.connection.execute(_FIRING, {"ids": ids[start : start + CHUNK]}):
                 alert = read_alert(row)
                 alerts.setdefault(row.incident, {})[alert.key] = alert
-        for id_, of_incident in alerts.items():
+        for id_ in ids:
             file = self._files[id_]
-            file.incident = file.incident.but(alerts=of_incident)
+            file.incident, file.with_alerts = file.incident.but(alerts=alerts.get(id_, {})), True
 
     def of_group(self, group_key: str) -> Incident | None:
         """The incident of a group that is not closed, if it was loaded or opened here."""
@@ -182,7 +198,8 @@ class Incidents:
     def keep(self, decision: Decision, now: datetime) -> None:
         """Take a decision over: the incident as it now is, and what happened to it."""
         file = self._files[decision.incident.id]
-        file.incident, file.changed = decision.incident, True
+        file.changed = file.changed or decision.incident is not file.incident
+        file.incident = decision.incident
         if decision.incident.phase == "closed":
             self._of_group.pop(file.group_key, None)
         for event in decision.happened:
@@ -253,6 +270,12 @@ class Incidents:
         else:
             self._told_alerts[alert.key] = row | {"key_": _text(alert.key)}
 
+    @property
+    def soonest(self) -> datetime | None:
+        """The earliest deadline of the incidents that changed here."""
+        wakes = (file.incident.wake_at for file in self._files.values() if file.changed)
+        return min((at for at in wakes if at is not None), default=None)
+
     def write(self) -> None:
         """Send everything that was gathered to the database."""
         changed = [file for file in self._files.values() if file.changed]
@@ -263,6 +286,11 @@ class Incidents:
         _INSERT_INCIDENT.send(self.connection, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
         _UPDATE_INCIDENT.send(
             self.connection, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new]
+        )
+        told_of = {entry["incident"] for entry in self._entries} - {file.incident.id for file in changed}
+        heads = [self._files[id_] for id_ in told_of]
+        _UPDATE_HEAD.send(
+            self.connection, [{"id_": file.incident.id, "entries": file.entries, "head": file.head} for file in heads]
         )
         _INSERT_ALERT.send(self.connection, list(self._new_alerts.values()))
         _UPDATE_ALERT.send(self.connection, list(self._told_alerts.values()))

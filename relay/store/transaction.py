@@ -1,8 +1,8 @@
 """One transaction: everything in it is kept, or nothing."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from relay.incident.decide import Decision
 from relay.incident.effects import Effect
@@ -10,7 +10,19 @@ from relay.incident.events import Event
 from relay.store import tables
 from relay.store.inbox import Inbox
 from relay.store.incidents import Incidents
-from relay.store.outbox import Outbox
+from relay.store.outbox import Errand, Outbox, Room
+
+
+_NOW = bindparam("now", type_=tables.Moment)
+_NEXT = select(
+    select(func.min(tables.incident.c.wake_at)).where(tables.incident.c.wake_at > _NOW).scalar_subquery(),
+    select(func.min(tables.outbox.c.due_at)).where(tables.outbox.c.due_at > _NOW).scalar_subquery(),
+)
+
+
+def no_room(target: str) -> int:
+    """Claim nothing: the engine's next turn does."""
+    return 0
 
 
 class Transaction:
@@ -22,6 +34,9 @@ class Transaction:
         self.incidents = Incidents(connection)
         self.outbox = Outbox(connection)
         self._asked: list[tuple[str, int, Effect]] = []
+        self._moments: list[datetime] = []
+        self.left_unclaimed = False
+        """Whether it asked for something that nobody holds a claim on yet."""
         self.happened: list[Event] = []
         """Everything that happened in it, for metrics."""
 
@@ -32,14 +47,24 @@ class Transaction:
         self.happened += decision.happened
         self._asked += [(decision.incident.id, severity, effect) for effect in decision.effects]
 
-    def write(self, now: datetime) -> None:
-        """Send what was gathered to the database, within the transaction."""
+    def expect(self, moment: datetime) -> None:
+        """Say that there will be something to do at a time."""
+        self._moments.append(moment)
+
+    def write(self, now: datetime, lease: timedelta = timedelta(), room: Room = no_room) -> list[Errand]:
+        """Send what was gathered to the database; gives the errands that the caller now holds a claim on."""
         self.incidents.write()
-        self.outbox.add(self._asked, now)
+        claimed, self.left_unclaimed = self.outbox.add(self._asked, now, lease, room)
         self._asked = []
+        return claimed
+
+    @property
+    def soonest(self) -> datetime | None:
+        """The next time at which there is something to do because of this transaction."""
+        moments = [*self._moments, *([self.incidents.soonest] if self.incidents.soonest else [])]
+        return min(moments, default=None)
 
     def next_moment(self, now: datetime) -> datetime | None:
-        """The next time after now at which there is something to do."""
-        wake_at = tables.incident.c.wake_at
-        wakes = self.connection.execute(select(func.min(wake_at)).where(wake_at > now)).scalar()
-        return min((at for at in (wakes, self.outbox.next_due(now)) if at is not None), default=None)
+        """The next time after now at which there is something to do at all."""
+        row = self.connection.execute(_NEXT, {"now": now}).one()
+        return min((at for at in row if at is not None), default=None)
