@@ -31,7 +31,7 @@ _INCIDENTS = (
 )
 _OF_GROUPS = (
     select(tables.incident)
-    .where(tables.incident.c.group_key.in_(bindparam("groups", expanding=True)), tables.incident.c.phase != "closed")
+    .where(tables.incident.c.group_key.in_(bindparam("groups", expanding=True)), tables.NOT_CLOSED)
     .order_by(tables.incident.c.id)
     .with_for_update()
 )

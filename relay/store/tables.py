@@ -51,7 +51,7 @@ inbox = Table(
     Column("received_at", Moment, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("waiting", Boolean, nullable=False),
-    Index("inbox_waiting", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
+    Index("inbox_waiting", "id", sqlite_where=text("waiting = 1"), postgresql_where=text("waiting")),
     sqlite_autoincrement=True,
 )
 """Every webhook as it came, in order: what `relay replay` replays. `waiting` until it is decided."""
@@ -83,7 +83,7 @@ alert = Table(
     Column("labels", Text, nullable=False),
     Column("annotations", Text, nullable=False),
     Column("generator_url", Text, nullable=False),
-    Index("alert_firing", "incident", sqlite_where=text("firing"), postgresql_where=text("firing")),
+    Index("alert_firing", "incident", sqlite_where=text("firing = 1"), postgresql_where=text("firing")),
 )
 """What each alert was last told to be. `key` is source/fingerprint."""
 
@@ -116,6 +116,9 @@ incident = Table(
     Index("incident_by_phase", "phase", "number"),
 )
 """An incident as it is now. `wake_at` is its earliest deadline; `entries` and `head` are the end of its timeline."""
+
+NOT_CLOSED = text("incident.phase <> 'closed'")
+"""Written out, so that a database sees that it may use the index `incident_of_group`."""
 
 incident_number = Sequence("incident_number", metadata=metadata)
 """Numbers of incidents on PostgreSQL; SQLite has one writer, which counts."""
@@ -151,7 +154,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("claimed", Boolean, nullable=False),
     Index("outbox_due", "due_at"),
-    Index("outbox_of_page", "key", sqlite_where=text("key <> ''"), postgresql_where=text("key <> ''")),
+    Index("outbox_of_page", "key", "id"),
     sqlite_autoincrement=True,
 )
 """What is to be asked of the world. Claiming one moves `due_at` to the end of the lease: if its holder dies, it falls
