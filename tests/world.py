@@ -84,7 +84,9 @@ class World:
     def turn(self) -> Turned:
         answers, self._answers = self._answers, []
         now = self.clock.now()
-        turned = self.database.transact(lambda connection: turn(connection, answers, (), self.rules, now))
+        turned = self.database.transact(
+            lambda connection: turn(connection, answers, lambda target: 32, (), self.rules, now)
+        )
         for errand in turned.errands:
             self.sent.append(errand.effect)
             self._answers.append(Answer(errand, self.vendor(errand.effect)))

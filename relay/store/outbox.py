@@ -37,6 +37,9 @@ _CLAIMABLE = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_LAPSED = select(tables.outbox.c.id).where(
+    tables.outbox.c.due_at <= _NOW, tables.outbox.c.claimed, tables.outbox.c.key != ""
+)
 _UNCLAIMED = (
     select(tables.outbox.c.id).where(tables.outbox.c.due_at <= _NOW, tables.outbox.c.claimed.is_(False)).limit(1)
 )
@@ -117,6 +120,7 @@ class Outbox:
         query = _CLAIMABLE.where(row.target.not_in(sorted(full))) if full else _CLAIMABLE
         taken: Counter[str] = Counter()
         rows = []
+        self._let_go(now)
         for found in self.connection.execute(query, {"now": now, "most": limit}).all():
             taken[found.target] += 1
             if taken[found.target] <= room(found.target):
@@ -125,6 +129,14 @@ class Outbox:
             mine = row.id.in_([r.id for r in rows])
             self.connection.execute(update(tables.outbox).where(mine).values(due_at=now + lease, claimed=True))
         return [Errand(r.id, r.incident, read_effect(r.kind, r.body), r.attempts, r.created_at) for r in rows]
+
+    def _let_go(self, now: datetime) -> None:
+        """Forget messages whose sender is gone, about pages that are over by now: the end alone is still to be told."""
+        lapsed = list(self.connection.execute(_LAPSED, {"now": now}).scalars())
+        if lapsed:
+            row, end = tables.outbox.c, tables.outbox.alias("end")
+            over = exists().where(end.c.key == row.key, end.c.id > row.id, end.c.kind == "ResolvePage")
+            self.connection.execute(delete(tables.outbox).where(row.id.in_(lapsed), over))
 
     def unclaimed(self, now: datetime) -> bool:
         """Whether something is due that nobody holds a claim on."""

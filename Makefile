@@ -1,0 +1,42 @@
+# `make demo` and `make test` are all a fresh Debian machine needs (Python >= 3.11 with venv, and make).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo servers test check bench
+
+help:
+	@echo "make demo    an outage, told against a real Prometheus and Alertmanager"
+	@echo "make test    everything: lint, types, unit tests, and tests against the real servers"
+	@echo "make check   the fast tier: lint, types, unit tests"
+	@echo "make bench   speed and memory, as ratios against a reference in the same run"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Relay needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+setup: $(READY)
+
+demo: setup
+	$(BIN)/relay demo
+
+servers: setup
+	$(BIN)/python -m relay.demo.programs prometheus prometheus-alertmanager postgresql
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m "not servers"
+
+test: check servers
+	$(BIN)/pytest -q -m servers
+
+bench: setup
+	$(BIN)/python -m tests.bench $(BENCH)
