@@ -1,19 +1,36 @@
 """The command line. Exit codes: 0 all is well, 1 something was found, 2 wrong usage, 3 a server failed."""
 
+from importlib import import_module
+
 import click
 
-from relay.cli.check import check
-from relay.cli.explain import explain
-from relay.cli.incident import incident
-from relay.cli.operate import openapi, quarantine, token, verify
-from relay.cli.serve import serve
+COMMANDS = {
+    "serve": "relay.cli.serve:serve",
+    "demo": "relay.cli.demo:demo",
+    "check": "relay.cli.check:check",
+    "explain": "relay.cli.explain:explain",
+    "incident": "relay.cli.incident:incident",
+    "quarantine": "relay.cli.operate:quarantine",
+    "verify": "relay.cli.operate:verify",
+    "token": "relay.cli.operate:token",
+    "openapi": "relay.cli.operate:openapi",
+}
+"""Every command, and where it is. Only the one that runs is loaded: the service must not carry the others' weight."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="relay")
 def main() -> None:
     """Carry an outage through its whole life, between Prometheus Alertmanager and the pager."""
-
-
-for command in (serve, check, explain, incident, quarantine, verify, token, openapi):
-    main.add_command(command)

@@ -16,7 +16,7 @@ from relay.config.types import duration, spell
 from relay.engine.ruleset import load
 from relay.incident.alert import Alert
 from relay.incident.decide import Rules
-from relay.incident.events import AlertsFired, DeadlineMet, DeadlineSet, Event, Measured
+from relay.incident.events import AlertsFired, Measured, is_quiet
 from relay.incident.routing import Root, choose
 from relay.incident.story import Story
 from relay.incident.telling import tell
@@ -86,13 +86,9 @@ def _explain(
         "story": [
             {"after": f"+{spell(when - now)}", "event": type(event).__name__, "text": tell(event)}
             for when, event in story.happened
-            if _worth_telling(event)
+            if not is_quiet(event)
         ],
     }
-
-
-def _worth_telling(event: Event) -> bool:
-    return not isinstance(event, DeadlineSet | DeadlineMet)
 
 
 def _branch(branch: Any) -> str:

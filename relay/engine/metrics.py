@@ -1,11 +1,13 @@
 """What Relay tells Prometheus of itself. No ids as labels; base units."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from relay.engine.settle import Answer
 from relay.engine.turn import Turned
 from relay.incident.effects import Page
-from relay.incident.events import EscalationExhausted, Held, LevelPassed, Paged, Resolved, Triggered
+from relay.incident.events import EscalationExhausted, Event, Held, LevelPassed, Paged, Resolved, Triggered
 from relay.integrations.courier import Again, Never
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -15,6 +17,7 @@ class Metrics:
     """All of them, in one registry."""
 
     def __init__(self) -> None:
+        disable_created_metrics()
         self.registry = registry = CollectorRegistry()
         self.webhooks = Counter(
             "relay_webhooks_total", "Webhooks by source and HTTP status.", ["source", "status"], registry=registry
@@ -104,10 +107,14 @@ class Metrics:
             self.watchdog.labels(source).set(at.timestamp())
         for wait in drained.waits:
             self.queue_wait.observe(max(wait, 0))
-        for event in turned.happened:
+        self.happened(turned.happened)
+
+    def happened(self, events: Iterable[Event]) -> None:
+        """Count what happened to incidents."""
+        for event in events:
             self._happened(event)
 
-    def _happened(self, event: object) -> None:
+    def _happened(self, event: Event) -> None:
         match event:
             case Triggered():
                 self.triggered.inc()

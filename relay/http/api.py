@@ -12,7 +12,7 @@ from relay.engine.ruleset import RulesInUse
 from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.writer import Writer
 from relay.http.access import Caller, require
-from relay.http.alertmanager import CLOCK
+from relay.http.alertmanager import CLOCK, METRICS
 from relay.http.routes import Route
 from relay.http.views import (
     Acknowledge,
@@ -135,20 +135,22 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
     """Let events happen to the incident in the path, in one transaction."""
     id_, rules, now = request.match_info["id"], request.app[RULES].rules, request.app[CLOCK].now()
 
-    def work(connection: Connection) -> Said:
+    def work(connection: Connection) -> tuple[Said, list[Event]]:
         transaction = Transaction(connection)
         decisions = [submit(transaction, id_, event, rules, now) for event in events]
         transaction.write(now)
-        return Said(said=f"{id_}: {tell(events[0])}", incident=view(decisions[-1].incident, now))
+        said = Said(said=f"{id_}: {tell(events[0])}", incident=view(decisions[-1].incident, now))
+        return said, transaction.happened
 
     try:
-        said = await request.app[WRITER].transact(work)
+        said, happened = await request.app[WRITER].transact(work)
     except NoSuchIncident as error:
         raise web.HTTPNotFound(text=str(error)) from None
     except NotNow as error:
         raise web.HTTPConflict(text=str(error)) from None
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
+    request.app[METRICS].happened(happened)
     request.app[LOOP].look()
     return _json(said)
 

@@ -135,7 +135,8 @@ def _alerts_told(incident: Incident, event: AlertsFired | AlertsChanged | Alerts
             starts = [a.starts_at for a in alerts if a.starts_at]
             if incident.started_at:
                 starts.append(incident.started_at)
-            return incident.but(alerts={**incident.alerts, **{alert.key: alert for alert in alerts}},
+            return incident.but(
+                alerts={**incident.alerts, **{alert.key: alert for alert in alerts}},
                 seen=incident.seen + len(alerts),
                 started_at=min(starts, default=None),
                 doubt=doubt if doubt and (incident.doubt or not incident.alerts) else "",
@@ -192,7 +193,8 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
 def _again(incident: Incident) -> Incident:
     """The next episode: what was judged and who was asked belongs to the one before."""
     starts = [alert.starts_at for alert in incident.alerts.values() if alert.starts_at]
-    return incident.but(episode=incident.episode + 1,
+    return incident.but(
+        episode=incident.episode + 1,
         round=0,
         step=-1,
         rings=(),

@@ -98,7 +98,7 @@ def _of_people(event: Event) -> str:
         case DeadlineMet(name):
             return f"{name} is no longer needed"
         case DeadlineMissed(name):
-            return f"nobody answered in time for {name.partition('/')[2]} not to be asked"
+            return f"nobody has answered: {name.partition('/')[2]} is due"
     raise AssertionError(f"{type(event).__name__} has no words")
 
 
