@@ -69,12 +69,16 @@ class Loop:
             now = self._clock.now()
             await self._writer.transact(lambda connection: Outbox(connection).release_all(now))
         async with aiohttp.ClientSession(auto_decompress=False) as session, asyncio.TaskGroup() as tasks:
-            while not (self._stopping and self._dispatch.idle):
+            while not self._done:
                 self._nudged.clear()
                 turned = await self._turn()
                 self._dispatch.start(turned.errands, tasks, session)
-                if not turned.more or self._stopping:
+                if not (turned.more or self._done):
                     await self._sleep()
+
+    @property
+    def _done(self) -> bool:
+        return self._stopping and self._dispatch.idle
 
     async def _turn(self) -> Turned:
         answers = self._dispatch.take_answers()

@@ -17,7 +17,7 @@ class Metrics:
     """All of them, in one registry."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self.webhooks = Counter(
             "relay_webhooks_total", "Webhooks by source and HTTP status.", ["source", "status"], registry=registry

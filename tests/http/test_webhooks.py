@@ -1,0 +1,170 @@
+"""The door of Alertmanager."""
+
+import asyncio
+import base64
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hostile import HOSTILE
+from service import HOOK, service
+from world import ended, told
+
+PAYLOADS = Path(__file__).parent.parent / "payloads"
+PATH = "/api/v1/webhooks/alertmanager/prod"
+
+
+@pytest.fixture
+async def relay(tmp_path):
+    async with service(tmp_path) as running:
+        yield running
+
+
+def body(*alerts):
+    return {"version": "4", "groupKey": "{}:{}", "status": "firing", "alerts": list(alerts)}
+
+
+async def incidents(relay, phase="all"):
+    _, listed = await relay.ask("GET", f"/api/v1/incidents?phase={phase}&limit=500", role="viewer")
+    return listed["incidents"]
+
+
+async def eventually(condition, seconds=5.0):
+    async with asyncio.timeout(seconds):
+        while not (found := await condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def test_an_accepted_alert_is_an_incident(relay):
+    assert await relay.post(body(told())) == (200, {"status": "stored"})
+    [incident] = await eventually(lambda: incidents(relay))
+    assert (incident["id"], incident["phase"], incident["service"]) == ("INC-1", "triggered", "checkout")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", PATH, {"Authorization": f"Bearer {HOOK}"}),
+        ("PUT", PATH, {"Authorization": f"Bearer {HOOK}"}),
+        ("POST", PATH, {"Authorization": "Bearer old-hook-secret"}),
+        ("POST", PATH, {"Authorization": f"Token {HOOK}"}),
+        ("POST", PATH, {"Authorization": "Basic " + base64.b64encode(f"any:{HOOK}".encode()).decode()}),
+        ("POST", f"{PATH}/{HOOK}", {}),
+        ("PUT", f"{PATH}/{HOOK}", {}),
+    ],
+)
+async def test_the_secret_is_taken_in_three_ways(relay, method, path, headers):
+    status, _ = await relay.ask(method, path, body(told()), headers=headers)
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (PATH, {}),
+        (PATH, {"Authorization": "Bearer wrong"}),
+        (PATH, {"Authorization": "Bearer"}),
+        (PATH, {"Authorization": "Basic !!!"}),
+        (PATH, {"Authorization": "Basic " + base64.b64encode(b"no colon").decode()}),
+        (PATH, {"Authorization": "Bearer viewer-secret"}),
+        (f"{PATH}/wrong", {"Authorization": f"Bearer {HOOK}"}),
+        ("/api/v1/webhooks/alertmanager/unknown", {"Authorization": f"Bearer {HOOK}"}),
+    ],
+)
+async def test_others_are_turned_away_without_a_hint(relay, path, headers):
+    status, said = await relay.ask("POST", path, body(told()), headers=headers)
+    assert status == 401
+    assert HOOK not in json.dumps(said)
+    assert await incidents(relay) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+async def test_other_methods_are_refused_and_nothing_redirects(relay, method):
+    status, said = await relay.ask(method, PATH, headers={"Authorization": f"Bearer {HOOK}"})
+    assert (status, said["error"]) == (405, f"{method} is not possible here; what is: POST, PUT")
+
+
+async def test_a_body_over_the_limit_is_413(relay):
+    status, said = await relay.post(b" " * (64 * 1024 * 1024 + 1))
+    assert (status, said["error"]) == (413, "the body is larger than 64 MiB")
+
+
+async def test_a_gzip_bomb_is_413(relay):
+    bomb = gzip.compress(bytes(200 * 1024 * 1024), 9)
+    headers = {"Authorization": f"Bearer {HOOK}", "Content-Encoding": "gzip"}
+    status, _ = await relay.ask("POST", PATH, bomb, headers=headers)
+    assert status == 413
+    assert (await relay.post(body(told())))[0] == 200
+
+
+@pytest.mark.parametrize("payload", sorted(PAYLOADS.rglob("*.json")), ids=lambda p: p.stem)
+async def test_every_real_payload_and_dialect_is_taken_or_refused_with_a_reason(relay, payload):
+    status, said = await relay.post(payload.read_bytes())
+    unusable = {"text-only-test-notification", "logicapp-nulls"}
+    if any(name in payload.stem for name in unusable) or "text" in payload.stem or "nulls" in payload.stem:
+        assert status == 400
+        assert said["error"]
+    else:
+        assert status == 200, said
+
+
+async def test_hostile_bodies_do_no_harm(relay):
+    expected = {"unusable": 400, "partly": 200, "good": 200}
+    wrong = []
+    for name, hostile, kind in HOSTILE:
+        status, _ = await relay.post(hostile)
+        if status != expected[kind]:
+            wrong.append((name, kind, status))
+    assert wrong == []
+    assert (await relay.post(body(told(service="after-all-that"))))[0] == 200
+
+    async def still_works():
+        return [i for i in await incidents(relay) if i["service"] == "after-all-that"]
+
+    await eventually(still_works, 20)
+
+
+async def test_a_broken_alert_is_quarantined_visibly_and_the_others_are_kept(relay):
+    status, said = await relay.post(body(told("A"), {**told("B"), "labels": None}))
+    assert (status, said) == (200, {"status": "stored", "alerts": 1, "quarantined": 1})
+
+    async def quarantine():
+        return (await relay.ask("GET", "/api/v1/quarantine", role="responder"))[1]["quarantine"]
+
+    [item] = await eventually(quarantine)
+    assert (item["source"], item["position"]) == ("prod", 1)
+    assert "labels" in item["reason"]
+    _, metrics = await relay.ask("GET", "/metrics")
+    assert 'relay_quarantined_total{source="prod"} 1.0' in metrics
+
+
+async def test_four_hundred_at_once_are_all_taken(relay):
+    answers = await asyncio.gather(*(relay.post(body(told(service=f"s{n}"))) for n in range(400)))
+    assert {status for status, _ in answers} == {200}
+
+    async def all_known():
+        return len(await incidents(relay)) == 400
+
+    await eventually(all_known, 20)
+
+
+async def test_an_end_is_taken(relay):
+    await relay.post(body(told()))
+    await relay.post(body(ended(told())))
+
+    async def resolved():
+        return await incidents(relay, "resolved")
+
+    await eventually(resolved)
+
+
+async def test_while_nothing_can_be_stored_it_is_503_and_afterwards_200(relay, tmp_path):
+    other = sqlite3.connect(tmp_path / "data" / "relay.db", isolation_level=None)
+    other.execute("begin immediate")
+    status, said = await relay.post(body(told()))
+    assert (status, said["error"]) == (503, "the webhook could not be stored: send it again")
+    other.close()
+    assert (await relay.post(body(told())))[0] == 200
