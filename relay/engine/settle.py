@@ -33,14 +33,14 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
     again = [answer for answer in answers if isinstance(answer.said, Again)]
     for answer in again:
         assert isinstance(answer.said, Again)
-        wait = answer.said.after or back_off(answer.errand.id, answer.errand.attempts)
-        transaction.outbox.postpone(answer.errand.id, now + wait)
+        wait = answer.said.after or back_off(answer.errand.ref, answer.errand.attempts)
+        transaction.outbox.postpone(answer.errand.ref, now + wait)
         transaction.expect(now + wait)
     finished = [answer for answer in answers if not isinstance(answer.said, Again)]
     if not finished:
         return
-    mine = transaction.outbox.done(answer.errand.id for answer in finished)
-    telling = [answer for answer in finished if answer.errand.id in mine and answer.said is not None]
+    mine = transaction.outbox.done(answer.errand.ref for answer in finished)
+    telling = [answer for answer in finished if answer.errand.ref in mine and answer.said is not None]
     plain = {answer.errand.incident for answer in telling if isinstance(answer.said, Delivered)}
     transaction.incidents.load({answer.errand.incident for answer in telling} - plain)
     transaction.incidents.load(plain, alerts=False)  # that a page has arrived moves nothing that looks at alerts
@@ -52,14 +52,14 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
             pass  # the incident went on without this answer
 
 
-def back_off(id_: int, attempts: int) -> timedelta:
+def back_off(ref: int, attempts: int) -> timedelta:
     """How long to wait before an errand is tried again: doubling from a second to a minute, spread by a fifth.
 
     The spread depends on the errand and the attempt alone, so that a story told again waits the same.
     """
     doublings: int = 2 ** min(attempts, 10)
     wait = min(FIRST_WAIT * doublings, LONGEST_WAIT)
-    spread: float = random.Random(f"{id_}/{attempts}").uniform(0.8, 1.2)
+    spread: float = random.Random(f"{ref}/{attempts}").uniform(0.8, 1.2)
     return wait * spread
 
 

@@ -4,22 +4,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from relay.store import tables
-from relay.store.batches import Batch, moment
+from relay.store.prepared import Prepared, at, moment
+from relay.store.tables import EPOCH
 
-
-_INSERT = Batch(insert(tables.inbox), ("source", "received_at", "body", "waiting"))
-_WAITING = (
-    select(tables.inbox)
+_INSERT = Prepared(insert(tables.inbox), ("source", "received_at", "body", "waiting"))
+_SIZES = Prepared(
+    select(tables.inbox.c.id, func.length(tables.inbox.c.body).label("size"))
     .where(tables.inbox.c.waiting)
     .order_by(tables.inbox.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
-    .execution_options(stream_results=True)  # bodies beyond `most_bytes` are not fetched
 )
-_DECIDED = update(tables.inbox).where(tables.inbox.c.id.in_(bindparam("ids", expanding=True))).values(waiting=False)
+_BODIES = Prepared(
+    select(tables.inbox).where(tables.inbox.c.id.in_(bindparam("ids", expanding=True))).order_by(tables.inbox.c.id)
+)
+_DECIDED = Prepared(
+    update(tables.inbox).where(tables.inbox.c.id.in_(bindparam("ids", expanding=True))).values(waiting=False)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +59,30 @@ class Inbox:
         rows = [
             {"source": b.source, "received_at": moment(b.received_at), "body": b.body, "waiting": True} for b in bodies
         ]
-        _INSERT.send(self.connection, rows)
+        _INSERT.many(self.connection, rows)
 
     def waiting(self, limit: int, most_bytes: int) -> tuple[list[Received], bool]:
         """The oldest undecided bodies that no other process holds, and whether there may be more.
 
         At least one body is given if there is any; together they have at most `limit` bodies and about `most_bytes`.
         """
-        bodies: list[Received] = []
+        ids: list[int] = []
         total = 0
-        rows = self.connection.execute(_WAITING, {"most": limit})
-        for row in rows:
-            if bodies and total + len(row.body) > most_bytes:
-                rows.close()
-                return bodies, True
-            bodies.append(Received(row.source, row.received_at, bytes(row.body), row.id))
-            total += len(row.body)
-        return bodies, len(bodies) == limit
+        sizes = _SIZES.run(self.connection, most=limit)
+        for row in sizes:
+            total += row.size
+            if ids and total > most_bytes:
+                break
+            ids.append(row.id)
+        if not ids:
+            return [], False
+        rows = _BODIES.run(self.connection, ids=ids)
+        bodies = [Received(row.source, at(row.received_at) or EPOCH, bytes(row.body), row.id) for row in rows]
+        return bodies, len(ids) < len(sizes) or len(sizes) == limit
 
     def decided(self, ids: Iterable[int]) -> None:
         """Mark bodies as decided."""
-        self.connection.execute(_DECIDED, {"ids": list(ids)})
+        _DECIDED.run(self.connection, ids=list(ids))
 
     def oldest_waiting(self) -> datetime | None:
         """When the oldest undecided body came."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 
 from relay.incident.alert import Alert, AlertKey
 from relay.incident.decide import Decision
@@ -14,71 +14,70 @@ from relay.incident.events import AlertsResolved, Event, for_the_record, is_quie
 from relay.incident.incident import Incident
 from relay.incident.triage import Known
 from relay.store import tables
-from relay.store.batches import Batch, moment
 from relay.store.chain import FIRST, commit, seal
-from relay.store.encoding import read_incident, write_event, write_incident, write_texts
-from relay.store.reading import read_alert
+from relay.store.encoding import read_incident, read_texts, write_event, write_incident, write_texts
+from relay.store.prepared import Prepared, at, moment
+from relay.store.tables import EPOCH
 
 CHUNK = 5_000
 """Keys in one statement; SQLite takes 32,766 parameters."""
 
-# Statements are built once: building one costs more than running it.
-_INCIDENTS = (
+_INCIDENTS = Prepared(
     select(tables.incident)
     .where(tables.incident.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(tables.incident.c.id)
     .with_for_update()
 )
-_OF_GROUPS = (
+_OF_GROUPS = Prepared(
     select(tables.incident)
     .where(tables.incident.c.group_key.in_(bindparam("groups", expanding=True)), tables.NOT_CLOSED)
     .order_by(tables.incident.c.id)
     .with_for_update()
 )
-_DUE = (
+_DUE = Prepared(
     select(tables.incident)
-    .where(tables.incident.c.wake_at <= bindparam("now", type_=tables.Moment))
+    .where(tables.incident.c.wake_at <= bindparam("now", type_=BigInteger))
     .order_by(tables.incident.c.wake_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_HIGHEST = select(func.max(tables.incident.c.number))
+_HIGHEST = Prepared(select(func.max(tables.incident.c.number).label("number")))
 _NEXT_NUMBER = select(tables.incident_number.next_value())
-_ALERTS = (
+_ALERTS = Prepared(
     select(tables.alert)
     .where(tables.alert.c.key.in_(bindparam("keys", expanding=True)))
     .order_by(tables.alert.c.key)
     .with_for_update()
 )
-_FIRING = select(tables.alert).where(
-    tables.alert.c.incident.in_(bindparam("ids", expanding=True)), tables.alert.c.firing
+_FIRING = Prepared(
+    select(tables.alert).where(tables.alert.c.incident.in_(bindparam("ids", expanding=True)), tables.alert.c.firing)
 )
 _STATE = ("phase", "severity", "wake_at", "entries", "head", "state")
 _TOLD = ("incident", "firing", "starts_at", "ends_at", "told_at", "labels", "annotations", "generator_url")
 _ENTRY = ("incident", "seq", "occurred_at", "recorded_at", "kind", "actor", "body", "salt", "commitment", "hash")
-_INSERT_INCIDENT = Batch(insert(tables.incident), ("id", "number", "group_key", "opened_at", *_STATE))
-_UPDATE_INCIDENT = Batch(
+_INSERT_INCIDENT = Prepared(insert(tables.incident), ("id", "number", "group_key", "opened_at", *_STATE))
+_UPDATE_INCIDENT = Prepared(
     update(tables.incident).where(tables.incident.c.id == bindparam("id_")).values({c: bindparam(c) for c in _STATE}),
     ("id_", *_STATE),
 )
-_UPDATE_HEAD = Batch(
+_UPDATE_HEAD = Prepared(
     update(tables.incident)
     .where(tables.incident.c.id == bindparam("id_"))
     .values({c: bindparam(c) for c in ("entries", "head")}),
     ("id_", "entries", "head"),
 )
-_INSERT_ALERT = Batch(insert(tables.alert), ("key", "source", "fingerprint", *_TOLD))
-_UPDATE_ALERT = Batch(
+_INSERT_ALERT = Prepared(insert(tables.alert), ("key", "source", "fingerprint", *_TOLD))
+_UPDATE_ALERT = Prepared(
     update(tables.alert).where(tables.alert.c.key == bindparam("key_")).values({c: bindparam(c) for c in _TOLD}),
     ("key_", *_TOLD),
 )
-_END_ALERT = Batch(
+_END_ALERT = Prepared(
     update(tables.alert)
     .where(tables.alert.c.key == bindparam("key_"))
     .values({c: bindparam(c) for c in ("firing", "ends_at")}),
     ("key_", "firing", "ends_at"),
 )
-_INSERT_ENTRY = Batch(insert(tables.timeline), _ENTRY)
+_INSERT_ENTRY = Prepared(insert(tables.timeline), _ENTRY)
 
 
 @dataclass(slots=True)
@@ -123,7 +122,7 @@ class Incidents:
         wanted = sorted(ids - self._files.keys())
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            self._take(self.connection.execute(_INCIDENTS, {"ids": chunk}).all(), alerts=alerts)
+            self._take(_INCIDENTS.run(self.connection, ids=chunk), alerts=alerts)
 
     def load_groups(self, group_keys: Iterable[str]) -> None:
         """Load the incidents of groups that are not closed."""
@@ -131,18 +130,18 @@ class Incidents:
         self._looked_up.update(wanted)
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            rows = self.connection.execute(_OF_GROUPS, {"groups": chunk}).all()
+            rows = _OF_GROUPS.run(self.connection, groups=chunk)
             self._take([row for row in rows if row.id not in self._files])
             self.load([row.id for row in rows])
 
     def due(self, now: datetime, limit: int) -> list[str]:
         """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold."""
-        rows = self.connection.execute(_DUE, {"now": now, "most": limit}).all()
+        rows = _DUE.run(self.connection, now=moment(now), most=limit)
         self._take([row for row in rows if row.id not in self._files])
         self.load([row.id for row in rows])
         return [row.id for row in rows]
 
-    def _take(self, rows: Sequence[Row[Any]], *, alerts: bool = True) -> None:
+    def _take(self, rows: Sequence[Any], *, alerts: bool = True) -> None:
         for row in rows:
             incident = read_incident(row.state)
             self._files[row.id] = _File(
@@ -156,8 +155,8 @@ class Incidents:
     def _attach_alerts(self, ids: list[str]) -> None:
         alerts: dict[str, dict[AlertKey, Alert]] = {}
         for start in range(0, len(ids), CHUNK):
-            for row in self.connection.execute(_FIRING, {"ids": ids[start : start + CHUNK]}):
-                alert = read_alert(row)
+            for row in _FIRING.run(self.connection, ids=ids[start : start + CHUNK]):
+                alert = _alert(row)
                 alerts.setdefault(row.incident, {})[alert.key] = alert
         for id_ in ids:
             file = self._files[id_]
@@ -191,7 +190,7 @@ class Incidents:
             number: int = self.connection.execute(_NEXT_NUMBER).scalar_one()
             return number
         if self._highest is None:
-            self._highest = self.connection.execute(_HIGHEST).scalar() or 0
+            self._highest = _HIGHEST.run(self.connection)[0].number or 0
         self._highest += 1
         return self._highest
 
@@ -242,9 +241,9 @@ class Incidents:
         self._asked_after.update(wanted)
         for start in range(0, len(wanted), CHUNK):
             chunk = [_text(key) for key in wanted[start : start + CHUNK]]
-            for row in self.connection.execute(_ALERTS, {"keys": chunk}):
-                alert = read_alert(row)
-                self._known[alert.key] = Known(alert, row.incident, row.told_at)
+            for row in _ALERTS.run(self.connection, keys=chunk):
+                alert = _alert(row)
+                self._known[alert.key] = Known(alert, row.incident, at(row.told_at) or EPOCH)
         return self._known
 
     def tell(self, alert: Alert, incident: str, now: datetime) -> None:
@@ -274,28 +273,30 @@ class Incidents:
     def soonest(self) -> datetime | None:
         """The earliest deadline of the incidents that changed here."""
         wakes = (file.incident.wake_at for file in self._files.values() if file.changed)
-        return min((at for at in wakes if at is not None), default=None)
+        return min((wake for wake in wakes if wake is not None), default=None)
 
     def write(self) -> None:
         """Send everything that was gathered to the database."""
         changed = [file for file in self._files.values() if file.changed]
         told = {row["key_"] for row in self._told_alerts.values()}
         ended = [
-            {"key_": key, "firing": False, "ends_at": moment(at)} for key, at in self._ended.items() if key not in told
+            {"key_": key, "firing": False, "ends_at": moment(end)}
+            for key, end in self._ended.items()
+            if key not in told
         ]
-        _INSERT_INCIDENT.send(self.connection, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
-        _UPDATE_INCIDENT.send(
+        _INSERT_INCIDENT.many(self.connection, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
+        _UPDATE_INCIDENT.many(
             self.connection, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new]
         )
         told_of = {entry["incident"] for entry in self._entries} - {file.incident.id for file in changed}
         heads = [self._files[id_] for id_ in told_of]
-        _UPDATE_HEAD.send(
+        _UPDATE_HEAD.many(
             self.connection, [{"id_": file.incident.id, "entries": file.entries, "head": file.head} for file in heads]
         )
-        _INSERT_ALERT.send(self.connection, list(self._new_alerts.values()))
-        _UPDATE_ALERT.send(self.connection, list(self._told_alerts.values()))
-        _END_ALERT.send(self.connection, ended)
-        _INSERT_ENTRY.send(self.connection, self._entries)
+        _INSERT_ALERT.many(self.connection, list(self._new_alerts.values()))
+        _UPDATE_ALERT.many(self.connection, list(self._told_alerts.values()))
+        _END_ALERT.many(self.connection, ended)
+        _INSERT_ENTRY.many(self.connection, self._entries)
 
 
 def _row(file: _File) -> dict[str, Any]:
@@ -315,3 +316,15 @@ def _row(file: _File) -> dict[str, Any]:
 
 def _text(key: AlertKey) -> str:
     return f"{key[0]}/{key[1]}"
+
+
+def _alert(row: Any) -> Alert:
+    return Alert(
+        row.source,
+        row.fingerprint,
+        read_texts(row.labels),
+        read_texts(row.annotations),
+        at(row.starts_at),
+        at(row.ends_at),
+        row.generator_url,
+    )

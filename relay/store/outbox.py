@@ -1,5 +1,6 @@
 """The outbox: what is to be asked of the world. A row goes in with the decision that asked for it."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,42 +8,40 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, exists, insert, or_, select, update
 
 from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.store import tables
-from relay.store.batches import Batch, moment
 from relay.store.encoding import read_effect, write_effect
+from relay.store.prepared import Prepared, at, moment
+from relay.store.tables import EPOCH
 
-
-_INSERT = Batch(
+_INSERT = Prepared(
     insert(tables.outbox),
-    ("incident", "kind", "target", "key", "severity", "body", "created_at", "due_at", "attempts", "claimed"),
+    ("ref", "incident", "kind", "target", "key", "severity", "body", "created_at", "due_at", "attempts", "claimed"),
 )
-
-
-_INSERT_CLAIMED = insert(tables.outbox).returning(tables.outbox.c.id, sort_by_parameter_order=True)
-_NOW = bindparam("now", type_=tables.Moment)
-_earlier = tables.outbox.alias("earlier")
-_CLAIMABLE = (
+_row, _earlier = tables.outbox.c, tables.outbox.alias("earlier")
+_NOW = bindparam("now", type_=BigInteger)
+_DUE = (
     select(tables.outbox)
     .where(
-        tables.outbox.c.due_at <= _NOW,
-        or_(
-            tables.outbox.c.key == "",
-            ~exists().where(_earlier.c.key == tables.outbox.c.key, _earlier.c.id < tables.outbox.c.id),
-        ),
+        _row.due_at <= _NOW,
+        or_(_row.key == "", ~exists().where(_earlier.c.key == _row.key, _earlier.c.id < _row.id)),
     )
-    .order_by(tables.outbox.c.severity, tables.outbox.c.id)
+    .order_by(_row.severity, _row.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_LAPSED = select(tables.outbox.c.id).where(
-    tables.outbox.c.due_at <= _NOW, tables.outbox.c.claimed, tables.outbox.c.key != ""
+_CLAIMABLE = Prepared(_DUE)
+_CLAIMABLE_BUT = Prepared(_DUE.where(_row.target.not_in(bindparam("full", expanding=True))))
+_CLAIM = Prepared(
+    update(tables.outbox)
+    .where(_row.id.in_(bindparam("ids", expanding=True)))
+    .values(due_at=bindparam("until", type_=BigInteger), claimed=True)
 )
-_UNCLAIMED = (
-    select(tables.outbox.c.id).where(tables.outbox.c.due_at <= _NOW, tables.outbox.c.claimed.is_(False)).limit(1)
-)
+_LAPSED = Prepared(select(_row.id).where(_row.due_at <= _NOW, _row.claimed, _row.key != ""))
+_UNCLAIMED = Prepared(select(_row.id).where(_row.due_at <= _NOW, _row.claimed.is_(False)).limit(1))
+_DONE = Prepared(delete(tables.outbox).where(_row.ref.in_(bindparam("refs", expanding=True))).returning(_row.ref))
 _ALL_OF_A_PAGE = ("Page", "UpdatePage", "AcknowledgePage")
 
 Room = Callable[[str], int]
@@ -53,7 +52,7 @@ Room = Callable[[str], int]
 class Errand:
     """An effect that a process holds a claim on, until the end of its lease."""
 
-    id: int
+    ref: int
     incident: str
     effect: Effect
     attempts: int
@@ -82,27 +81,23 @@ class Outbox:
             self._overtake(now, [e.key for e in closing if isinstance(e, ResolvePage)], _ALL_OF_A_PAGE)
             self._overtake(now, [e.key for e in closing if isinstance(e, AcknowledgePage)], ("Page", "UpdatePage"))
             self._overtake(now, [e.key for e in closing if isinstance(e, UpdatePage)], ("UpdatePage",))
-        closed = {effect.key for effect in closing}
-        mine: list[tuple[str, int, Effect]] = []
-        rest: list[tuple[str, int, Effect]] = []
+        over = {effect.key for effect in closing if isinstance(effect, ResolvePage)}
+        spoken_of = {effect.key for effect in closing}
+        rows, claimed, left = [], [], False
         taken: Counter[str] = Counter()
-        for item in sorted(asked, key=itemgetter(1)):
-            effect = item[2]
-            first = isinstance(effect, Page | Measure) and effect.key not in closed
-            if first and taken[effect.target] < room(effect.target):
+        for incident, severity, effect in sorted(asked, key=itemgetter(1)):
+            if effect.key in over and not isinstance(effect, ResolvePage):
+                continue
+            errand = Errand(random.getrandbits(63), incident, effect, 0, now)
+            fresh = isinstance(effect, Page | Measure) and effect.key not in spoken_of
+            mine = fresh and taken[effect.target] < room(effect.target)
+            if mine:
                 taken[effect.target] += 1
-                mine.append(item)
-            else:
-                rest.append(item)
-        _INSERT.send(self.connection, [_row(*item, now, now, claimed=False) for item in rest])
-        return self._add_claimed(mine, now, lease), bool(rest)
-
-    def _add_claimed(self, asked: list[tuple[str, int, Effect]], now: datetime, lease: timedelta) -> list[Errand]:
-        if not asked:
-            return []
-        rows = [_row(*item, now, now + lease, claimed=True) for item in asked]
-        ids = self.connection.execute(_INSERT_CLAIMED, rows).scalars().all()
-        return [Errand(id_, incident, effect, 0, now) for id_, (incident, _, effect) in zip(ids, asked, strict=True)]
+                claimed.append(errand)
+            left = left or not mine
+            rows.append(_write(errand, severity, now + lease if mine else now, claimed=mine))
+        _INSERT.many(self.connection, rows)
+        return claimed, left
 
     def _overtake(self, now: datetime, keys: list[str], kinds: tuple[str, ...]) -> None:
         if keys:
@@ -116,23 +111,29 @@ class Outbox:
         A target is given no more than it has room for; those in `full` have none. What is claimed falls due again at
         the end of the lease.
         """
-        row = tables.outbox.c
-        query = _CLAIMABLE.where(row.target.not_in(sorted(full))) if full else _CLAIMABLE
         taken: Counter[str] = Counter()
         rows = []
         self._let_go(now)
-        for found in self.connection.execute(query, {"now": now, "most": limit}).all():
-            taken[found.target] += 1
-            if taken[found.target] <= room(found.target):
-                rows.append(found)
+        when = {"now": moment(now), "most": limit}
+        found = (
+            _CLAIMABLE_BUT.run(self.connection, **when, full=sorted(full))
+            if full
+            else _CLAIMABLE.run(self.connection, **when)
+        )
+        for row in found:
+            taken[row.target] += 1
+            if taken[row.target] <= room(row.target):
+                rows.append(row)
         if rows:
-            mine = row.id.in_([r.id for r in rows])
-            self.connection.execute(update(tables.outbox).where(mine).values(due_at=now + lease, claimed=True))
-        return [Errand(r.id, r.incident, read_effect(r.kind, r.body), r.attempts, r.created_at) for r in rows]
+            _CLAIM.run(self.connection, ids=[row.id for row in rows], until=moment(now + lease))
+        return [
+            Errand(row.ref, row.incident, read_effect(row.kind, row.body), row.attempts, at(row.created_at) or EPOCH)
+            for row in rows
+        ]
 
     def _let_go(self, now: datetime) -> None:
         """Forget messages whose sender is gone, about pages that are over by now: the end alone is still to be told."""
-        lapsed = list(self.connection.execute(_LAPSED, {"now": now}).scalars())
+        lapsed = [row.id for row in _LAPSED.run(self.connection, now=moment(now))]
         if lapsed:
             row, end = tables.outbox.c, tables.outbox.alias("end")
             over = exists().where(end.c.key == row.key, end.c.id > row.id, end.c.kind == "ResolvePage")
@@ -140,20 +141,17 @@ class Outbox:
 
     def unclaimed(self, now: datetime) -> bool:
         """Whether something is due that nobody holds a claim on."""
-        return self.connection.execute(_UNCLAIMED, {"now": now}).first() is not None
+        return bool(_UNCLAIMED.run(self.connection, now=moment(now)))
 
-    def done(self, ids: Iterable[int]) -> set[int]:
+    def done(self, refs: Iterable[int]) -> set[int]:
         """Forget what was carried out or given up; gives those that were still there to forget."""
-        gone = self.connection.execute(
-            delete(tables.outbox).where(tables.outbox.c.id.in_(list(ids))).returning(tables.outbox.c.id)
-        )
-        return set(gone.scalars())
+        return {row.ref for row in _DONE.run(self.connection, refs=list(refs))}
 
-    def postpone(self, id_: int, until: datetime) -> None:
+    def postpone(self, ref: int, until: datetime) -> None:
         """Try an effect again later."""
         self.connection.execute(
             update(tables.outbox)
-            .where(tables.outbox.c.id == id_)
+            .where(tables.outbox.c.ref == ref)
             .values(attempts=tables.outbox.c.attempts + 1, due_at=until, claimed=False)
         )
 
@@ -162,18 +160,17 @@ class Outbox:
         self.connection.execute(update(tables.outbox).where(tables.outbox.c.claimed).values(claimed=False, due_at=now))
 
 
-def _row(
-    incident: str, severity: int, effect: Effect, now: datetime, due_at: datetime, *, claimed: bool
-) -> dict[str, Any]:
+def _write(errand: Errand, severity: int, due_at: datetime, *, claimed: bool) -> dict[str, Any]:
     return {
-        "incident": incident,
-        "kind": type(effect).__name__,
-        "target": effect.target,
-        "key": effect.key,
+        "ref": errand.ref,
+        "incident": errand.incident,
+        "kind": type(errand.effect).__name__,
+        "target": errand.effect.target,
+        "key": errand.effect.key,
         "severity": severity,
-        "body": write_effect(effect),
-        "created_at": now if claimed else moment(now),
-        "due_at": due_at if claimed else moment(due_at),
-        "attempts": 0,
+        "body": write_effect(errand.effect),
+        "created_at": moment(errand.created_at),
+        "due_at": moment(due_at),
+        "attempts": errand.attempts,
         "claimed": claimed,
     }

@@ -143,6 +143,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", Number, primary_key=True, autoincrement=True),
+    Column("ref", BigInteger, nullable=False),
     Column("incident", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("target", String, nullable=False),
@@ -153,9 +154,10 @@ outbox = Table(
     Column("due_at", Moment, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("claimed", Boolean, nullable=False),
+    Index("outbox_ref", "ref", unique=True),
     Index("outbox_due", "due_at"),
     Index("outbox_of_page", "key", "id"),
     sqlite_autoincrement=True,
 )
-"""What is to be asked of the world. Claiming one moves `due_at` to the end of the lease: if its holder dies, it falls
+"""What is to be asked of the world, in order of `id`; `ref` is chosen by who asks, so that it need not be read back. Claiming one moves `due_at` to the end of the lease: if its holder dies, it falls
 due again by itself."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
 from relay.incident.decide import Decision
 from relay.incident.effects import Effect
@@ -11,12 +11,17 @@ from relay.store import tables
 from relay.store.inbox import Inbox
 from relay.store.incidents import Incidents
 from relay.store.outbox import Errand, Outbox, Room
+from relay.store.prepared import Prepared, at, moment
 
-
-_NOW = bindparam("now", type_=tables.Moment)
-_NEXT = select(
-    select(func.min(tables.incident.c.wake_at)).where(tables.incident.c.wake_at > _NOW).scalar_subquery(),
-    select(func.min(tables.outbox.c.due_at)).where(tables.outbox.c.due_at > _NOW).scalar_subquery(),
+_NOW = bindparam("now", type_=BigInteger)
+_NEXT = Prepared(
+    select(
+        select(func.min(tables.incident.c.wake_at))
+        .where(tables.incident.c.wake_at > _NOW)
+        .scalar_subquery()
+        .label("wake"),
+        select(func.min(tables.outbox.c.due_at)).where(tables.outbox.c.due_at > _NOW).scalar_subquery().label("errand"),
+    )
 )
 
 
@@ -66,5 +71,5 @@ class Transaction:
 
     def next_moment(self, now: datetime) -> datetime | None:
         """The next time after now at which there is something to do at all."""
-        row = self.connection.execute(_NEXT, {"now": now}).one()
-        return min((at for at in row if at is not None), default=None)
+        [row] = _NEXT.run(self.connection, now=moment(now))
+        return at(min((when for when in row if when is not None), default=None))

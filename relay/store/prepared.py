@@ -1,0 +1,125 @@
+"""Statements of the hot path, at little more than the driver's own cost.
+
+SQLAlchemy treats every execution and every row anew, which costs several times what the database's own work does.
+Here a Core statement is compiled once for each dialect and size, and values go to the driver as the tables keep them:
+times as microseconds (`moment`). Everything that is not asked for each alert goes through SQLAlchemy as usual.
+"""
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from relay.store.tables import EPOCH, MICROSECOND
+
+
+def moment(value: datetime | None) -> int | None:
+    """A time as the tables keep it."""
+    return None if value is None else (value - EPOCH) // MICROSECOND
+
+
+def at(value: int | None) -> datetime | None:
+    """A time that the tables keep."""
+    return None if value is None else EPOCH + value * MICROSECOND
+
+
+class Prepared:
+    """A statement that is run often. A parameter that is `expanding` takes a list of at least one value."""
+
+    def __init__(self, statement: Any, columns: Sequence[str] = ()) -> None:
+        """`columns` are those that an insert is given."""
+        self._statement = statement
+        self._columns = list(columns) or None
+        self._texts: dict[tuple[str, int], _Text] = {}
+        self._row_type: Any = None
+
+    def run(self, connection: Connection, **values: Any) -> list[Any]:
+        """Run it once; gives rows with a field for each column."""
+        size = 0
+        for name in [name for name, value in values.items() if isinstance(value, list)]:
+            items = values.pop(name)
+            size = 1 << (len(items) - 1).bit_length()  # few sizes, so that few texts are made, here and in the driver
+            values[name] = items + items[-1:] * (size - len(items))
+        text = self._text(connection, size, values)
+        return self._execute(connection, text.text, text.in_order(_flat(values)))
+
+    def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of many rows."""
+        if rows:
+            text = self._text(connection, 0, rows[0])
+            self._execute(connection, text.text, [text.in_order(row) for row in rows], many=True)
+
+    def _text(self, connection: Connection, size: int, values: Mapping[str, Any]) -> "_Text":
+        dialect = connection.dialect
+        found = self._texts.get((dialect.name, size))
+        if found is None:
+            compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+            expanded = compiled.construct_expanded_state(dict(values))
+            given = _flat(values).keys()
+            fixed = {name: value for name, value in expanded.parameters.items() if name not in given}
+            found = _Text(expanded.statement, expanded.positiontup, fixed)
+            self._texts[dialect.name, size] = found
+        return found
+
+    def _execute(self, connection: Connection, text: str, values: Any, *, many: bool = False) -> list[Any]:
+        cursor = connection.connection.cursor()
+        try:
+            if many:
+                cursor.executemany(text, values)
+                return []
+            cursor.execute(text, values)
+            if cursor.description is None:
+                return []
+            if self._row_type is None:
+                self._row = namedtuple("_row", [column[0] for column in cursor.description])
+            return [self._row_type._make(row) for row in cursor.fetchall()]
+        except Exception as error:
+            raise _as_sqlalchemy_says(error, text, connection) from error
+        finally:
+            cursor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A statement as the driver takes it."""
+
+    text: str
+    order: Sequence[str] | None
+    """Names of its parameters, when the driver takes them by position."""
+    fixed: Mapping[str, Any]
+    """Values that are part of the statement."""
+
+    def in_order(self, values: Mapping[str, Any]) -> Any:
+        if self.fixed:
+            values = {**self.fixed, **values}
+        return values if self.order is None else tuple([values[name] for name in self.order])
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each value of a list as the expanded statement does: `ids_1`, `ids_2` …"""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, list):
+            flat.update({f"{name}_{number}": item for number, item in enumerate(value, 1)})
+        else:
+            flat[name] = value
+    return flat
+
+
+def _as_sqlalchemy_says(error: Exception, text: str, connection: Connection) -> Exception:
+    driver: Any = connection.dialect.loaded_dbapi
+    if not isinstance(error, driver.Error):
+        return error
+    said: Exception = DBAPIError.instance(
+        text, None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
+    )
+    return said
+
+
+def _row_type(columns: list[str]) -> Any:
+    make: Any = namedtuple
+    return make("Row", columns)
