@@ -75,7 +75,7 @@ class Prepared:
             if cursor.description is None:
                 return []
             if self._row_type is None:
-                self._row = namedtuple("_row", [column[0] for column in cursor.description])
+                self._row_type = _row_type([column[0] for column in cursor.description])
             return [self._row_type._make(row) for row in cursor.fetchall()]
         except Exception as error:
             raise _as_sqlalchemy_says(error, text, connection) from error
