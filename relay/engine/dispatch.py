@@ -10,6 +10,7 @@ import structlog
 from relay.clock import Clock
 from relay.engine.metrics import Metrics
 from relay.engine.settle import Answer, Said
+from relay.incident.events import Delivered
 from relay.integrations.courier import Again, Courier, Never
 from relay.store.outbox import Errand
 
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 LANE = 32
 """Errands under way at once for one target: a slow one delays itself alone."""
+SUCCESS_WAITS = 0.05
+"""Seconds that the news of a success may wait for other work, whose transaction it shares: nothing depends on it."""
 COURIER_TIMEOUT = 20.0
 """Seconds after which an errand is given back, whatever its courier does. Shorter than a lease."""
 
@@ -29,8 +32,9 @@ class Dispatch:
         couriers: Callable[[], Mapping[str, Courier]],
         clock: Clock,
         metrics: Metrics,
-        answered: Callable[[], None],
+        answered: Callable[[float], None],
     ) -> None:
+        """`answered` is told of each answer, and within how many seconds it wants to be taken in."""
         self._couriers = couriers
         self._clock = clock
         self._metrics = metrics
@@ -81,7 +85,7 @@ class Dispatch:
             )
         self._metrics.answered(answer, (self._clock.now() - errand.created_at).total_seconds())
         self._answers.append(answer)
-        self._answered()
+        self._answered(SUCCESS_WAITS if isinstance(said, Delivered | None) else 0.0)
 
     async def _ask(self, errand: Errand, session: aiohttp.ClientSession) -> Said:
         courier = self._couriers().get(errand.effect.target)

@@ -46,12 +46,20 @@ class Loop:
         self._next: datetime | None = None
         """The next deadline or retry that is known of."""
         self._unclaimed = False
+        self._nudge_later: asyncio.TimerHandle | None = None
         self.healthy = False
         """Whether the last turn was kept."""
 
     def nudge(self) -> None:
         """Say that there is something to do."""
         self._nudged.set()
+
+    def nudge_within(self, seconds: float) -> None:
+        """Say that there is something to do, which may wait for so long."""
+        if seconds == 0:
+            self._nudged.set()
+        elif self._nudge_later is None:
+            self._nudge_later = asyncio.get_running_loop().call_later(seconds, self._nudged.set)
 
     def look(self) -> None:
         """Say that somebody else has changed something: the next turn looks for all that is due."""
@@ -82,6 +90,9 @@ class Loop:
 
     async def _turn(self) -> Turned:
         answers = self._dispatch.take_answers()
+        if self._nudge_later is not None:
+            self._nudge_later.cancel()
+            self._nudge_later = None
         room, full = (no_room, frozenset[str]()) if self._stopping else (self._dispatch.room, self._dispatch.full)
         rules, now, began = self._rules(), self._clock.now(), time.monotonic()
         look = not self._stopping and self._must_look(now, began)

@@ -78,7 +78,11 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
         assert stack is not None
         stack.nudge()
 
-    dispatch = Dispatch(lambda: rules.couriers, clock, metrics, nudge)
+    def answered(within: float) -> None:
+        assert stack is not None
+        stack.nudge_within(within)
+
+    dispatch = Dispatch(lambda: rules.couriers, clock, metrics, answered)
     stack = Loop(writer, dispatch, lambda: rules.rules, clock, metrics)
     intake = Intake(writer, nudge)
     try:
