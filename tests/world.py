@@ -85,7 +85,7 @@ class World:
         answers, self._answers = self._answers, []
         now = self.clock.now()
         turned = self.database.transact(
-            lambda connection: turn(connection, answers, lambda target: 32, (), self.rules, now)
+            lambda connection: turn(connection, (), answers, lambda target: 32, (), self.rules, now)
         )
         for errand in turned.errands:
             self.sent.append(errand.effect)

@@ -30,7 +30,7 @@ class Source(_Part):
 
 
 class Token(_Part):
-    """Somebody (or something) who may use the API. `sha256` is the hex digest of the token, which is safe to keep in git."""
+    """Somebody, or something, who may use the API. `sha256` is the hex digest of the token: safe to keep in git."""
 
     role: Role
     token_file: str | None = None
@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     external_url: str = ""
     """Relay's address as people reach it, for links."""
     prometheus: PrometheusSettings | None = None
-    sources: dict[str, Source] = {}  # noqa: RUF012
-    tokens: dict[str, Token] = {}  # noqa: RUF012
+    sources: dict[str, Source] = {}
+    tokens: dict[str, Token] = {}
     log_format: Literal["json", "text"] = "json"
 
     @field_validator("listen")

@@ -2,25 +2,38 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from relay.config.document import Place, PlacedMapping
 from relay.config.matchers import Matcher, parse_matcher
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+AnyDate = TypeVar("AnyDate", bound=date)
+
+_UNITS = {"y": 31536000, "w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
+_DURATION = re.compile("".join(rf"(?:(\d{{1,18}}){unit})?" for unit in _UNITS), re.ASCII)
 _MOST_SECONDS = 10 * 31536000
+_YEARS = range(1970, 3000)
+"""Years that can be written: beyond them a change of zone or a rotation leaves the calendar."""
 
 
 def duration(text: str) -> timedelta:
     """Read a duration as Prometheus writes it: `30s`, `1h30m`, `2d`. Raises ValueError."""
-    parts = _PART.findall(text)
-    if not parts or "".join(n + u for n, u in parts) != text:
+    found = _DURATION.fullmatch(text)
+    if not found or not text:
         raise ValueError("write a duration such as 30s, 5m, 1h30m or 2d")
-    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(int(n) * unit for n, unit in zip(found.groups("0"), _UNITS.values(), strict=True))
     if seconds > _MOST_SECONDS:
         raise ValueError("write a duration of at most ten years (10y)")
     return timedelta(seconds=seconds)
@@ -37,6 +50,17 @@ def spell(span: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts[:3])
+
+
+def at_least(least: timedelta) -> AfterValidator:
+    """Refuse a duration that is shorter, in words."""
+
+    def check(span: timedelta) -> timedelta:
+        if span < least:
+            raise ValueError(f"write at least {spell(least)}")
+        return span
+
+    return AfterValidator(check)
 
 
 def _read_duration(value: Any) -> timedelta:
@@ -61,31 +85,33 @@ def _read_time(value: Any) -> time:
 
 
 def _read_moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
     try:
-        return datetime.fromisoformat(str(value))
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
         raise ValueError(
             "write a date and time such as 2026-10-24T23:00 (local to the zone) or with Z or +02:00"
         ) from None
+    return _in_our_time(moment)
 
 
 def _read_date(value: Any) -> date:
-    if isinstance(value, date):
-        return value
     try:
-        return date.fromisoformat(str(value))
+        day = value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
         raise ValueError("write a date such as 2026-01-05") from None
+    return _in_our_time(day)
+
+
+def _in_our_time(day: AnyDate) -> AnyDate:
+    if day.year not in _YEARS:
+        raise ValueError(f"write a year from {_YEARS[0]} to {_YEARS[-1]}")
+    return day
 
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def _read_day(value: Any) -> int:
-    if isinstance(value, int) and 0 <= value <= 6:
-        return value
     for number, name in enumerate(_DAYS):
         if str(value).lower() in (name, name[:3]):
             return number

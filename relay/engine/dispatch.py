@@ -24,6 +24,10 @@ COURIER_TIMEOUT = 20.0
 """Seconds after which an errand is given back, whatever its courier does. Shorter than a lease."""
 
 
+def _nobody_listens(seconds: float) -> None:
+    pass
+
+
 class Dispatch:
     """Hands errands to couriers and gathers their answers."""
 
@@ -32,13 +36,12 @@ class Dispatch:
         couriers: Callable[[], Mapping[str, Courier]],
         clock: Clock,
         metrics: Metrics,
-        answered: Callable[[float], None],
     ) -> None:
-        """`answered` is told of each answer, and within how many seconds it wants to be taken in."""
+        self.answered: Callable[[float], None] = _nobody_listens
+        """Called for each answer, with the seconds within which it wants to be taken in."""
         self._couriers = couriers
         self._clock = clock
         self._metrics = metrics
-        self._answered = answered
         self._answers: list[Answer] = []
         self._under_way: Counter[str] = Counter()
 
@@ -85,7 +88,7 @@ class Dispatch:
             )
         self._metrics.answered(answer, (self._clock.now() - errand.created_at).total_seconds())
         self._answers.append(answer)
-        self._answered(SUCCESS_WAITS if isinstance(said, Delivered | None) else 0.0)
+        self.answered(SUCCESS_WAITS if isinstance(said, Delivered | None) else 0.0)
 
     async def _ask(self, errand: Errand, session: aiohttp.ClientSession) -> Said:
         courier = self._couriers().get(errand.effect.target)

@@ -24,8 +24,10 @@ from relay.store.transaction import Transaction
 
 log = structlog.get_logger()
 
-MOST_BYTES = 32 * 1024 * 1024
-"""Bodies decided in one transaction, together."""
+MOST_BYTES = 256 * 1024
+"""Bodies decided in one turn, together (a larger one alone): what comes meanwhile waits for the turn to end."""
+MOST_AT_ONCE = 100
+"""Webhooks that are decided in the turn that stores them."""
 
 ECHO = "the source tells of a firing that had just ended, with the same start: perhaps a late copy"
 
@@ -47,30 +49,52 @@ class Drained:
     """Seconds from the answer to the source until the decision."""
 
 
-@dataclass(slots=True)
-class _Reading:
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A webhook's body, and what was read in it."""
+
     received: Received
     webhook: Webhook
 
 
-def drain(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> Drained:
-    """Decide the oldest waiting webhooks, at most `limit`."""
+def drain(
+    transaction: Transaction, arrived: Sequence[Arrived], rules: Rules, now: datetime, limit: int, *, behind: bool
+) -> Drained:
+    """Make durable what has arrived, and decide: that, or the oldest webhooks that wait, at most `limit`.
+
+    What has arrived is decided at once when it is little, and the engine is not `behind`: nothing older waits. Else it
+    waits its turn, so that its sender is answered soon.
+    """
     drained = Drained()
-    bodies, drained.more = transaction.inbox.waiting(limit, MOST_BYTES)
-    if not bodies:
+    size = sum(len(one.received.body) for one in arrived)
+    if not behind and len(arrived) <= min(limit, MOST_AT_ONCE) and size <= MOST_BYTES:
+        webhooks = [_store(transaction, one) for one in arrived]
+        _decide_all(transaction, webhooks, rules, now, drained)
         return drained
-    readings = [reading for body in bodies if (reading := _read(transaction, body, drained))]
+    bodies, drained.more = transaction.inbox.waiting(limit, MOST_BYTES)
+    webhooks = [found for body in bodies if (found := _read(transaction, body, drained))]
+    _decide_all(transaction, webhooks, rules, now, drained)
+    transaction.inbox.decided([body.id for body in bodies])
+    transaction.inbox.append([one.received for one in arrived])
+    drained.more = drained.more or bool(arrived)
+    return drained
+
+
+def _decide_all(
+    transaction: Transaction, webhooks: Sequence[Arrived], rules: Rules, now: datetime, drained: Drained
+) -> None:
+    for one in webhooks:
+        for broken in one.webhook.broken:
+            _quarantine(transaction, one.received, broken.position, broken.reason, broken.body, drained)
     for source, count in drained.quarantined.items():
         labels = {"alertname": "RelayAlertsQuarantined", "source": source}
         summary = f"{count} alerts from {source} were accepted, and cannot be read. See: relay quarantine"
         _page_for(transaction, f"quarantined-{source}", labels, summary, rules, now, drained)
-    _prepare(transaction.incidents, readings, rules)
-    for reading in readings:
-        _decide_or_fail_open(transaction, reading, rules, now, drained)
-    transaction.inbox.decided([body.id for body in bodies])
-    drained.webhooks = len(bodies)
-    drained.waits = [(now - body.received_at).total_seconds() for body in bodies]
-    return drained
+    _prepare(transaction.incidents, webhooks, rules)
+    for one in webhooks:
+        _decide_or_fail_open(transaction, one, rules, now, drained)
+    drained.webhooks = len(webhooks)
+    drained.waits = [(now - one.received.received_at).total_seconds() for one in webhooks]
 
 
 def set_aside(transaction: Transaction, rules: Rules, now: datetime) -> Drained:
@@ -83,18 +107,19 @@ def set_aside(transaction: Transaction, rules: Rules, now: datetime) -> Drained:
     return drained
 
 
-def _read(transaction: Transaction, body: Received, drained: Drained) -> _Reading | None:
+def _store(transaction: Transaction, one: Arrived) -> Arrived:
+    return Arrived(transaction.inbox.keep(one.received), one.webhook)
+
+
+def _read(transaction: Transaction, body: Received, drained: Drained) -> Arrived | None:
     try:
-        webhook = read_webhook(body.body, body.source, body.received_at)
+        return Arrived(body, read_webhook(body.body, body.source, body.received_at))
     except Unusable as error:
         _quarantine(transaction, body, -1, str(error), "", drained)
         return None
-    for broken in webhook.broken:
-        _quarantine(transaction, body, broken.position, broken.reason, broken.body, drained)
-    return _Reading(body, webhook)
 
 
-def _prepare(incidents: Incidents, readings: Sequence[_Reading], rules: Rules) -> None:
+def _prepare(incidents: Incidents, readings: Sequence[Arrived], rules: Rules) -> None:
     """Load, in a few statements, what the webhooks will need."""
     alerts = [alert for reading in readings for alert in reading.webhook.alerts]
     known = incidents.known(alert.key for alert in alerts)
@@ -113,7 +138,7 @@ def _groups(alerts: Sequence[Alert], rules: Rules) -> set[str]:
 
 
 def _decide_or_fail_open(
-    transaction: Transaction, reading: _Reading, rules: Rules, now: datetime, drained: Drained
+    transaction: Transaction, reading: Arrived, rules: Rules, now: datetime, drained: Drained
 ) -> None:
     try:
         work = _Work(transaction.incidents, reading.received.source, rules, now)

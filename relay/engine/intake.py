@@ -1,69 +1,67 @@
-"""Taking webhooks in: many that wait share one durable commit."""
+"""Where webhooks wait to become durable: many that wait share one transaction, the engine's next turn."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
-from relay.engine.writer import Writer
+from relay.engine.drain import Arrived
+from relay.integrations.alertmanager import Webhook
 from relay.store.database import StoreUnavailable
-from relay.store.inbox import Inbox, Received
+from relay.store.inbox import Received
 
 MOST_WAITING_BYTES = 512 * 1024 * 1024
 """Bodies in memory that wait for a commit. More means that the database does not keep up."""
 MOST_TOGETHER = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A webhook, and whom to tell that it is durable."""
+
+    arrived: Arrived
+    done: asyncio.Future[None]
+
+
+def _nobody_listens() -> None:
+    pass
+
+
 class Intake:
-    """Makes webhooks durable."""
+    """Takes webhooks in."""
 
-    def __init__(self, writer: Writer, stored: Callable[[], None]) -> None:
-        self._writer = writer
-        self._stored = stored
-        self._waiting: list[tuple[Received, asyncio.Future[None]]] = []
+    def __init__(self) -> None:
+        self.came: Callable[[], None] = _nobody_listens
+        """Called for each webhook that comes."""
+        self._waiting: list[Waiting] = []
         self._bytes = 0
-        self._came = asyncio.Event()
 
-    async def accept(self, source: str, body: bytes, now: datetime) -> None:
+    async def accept(self, source: str, body: bytes, webhook: Webhook, now: datetime) -> None:
         """Return when the body is durable. Raises `StoreUnavailable` when it cannot be made so now."""
         if self._bytes + len(body) > MOST_WAITING_BYTES:
             raise StoreUnavailable("too much waits to be stored: the database does not keep up")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((Received(source, now, body), done))
+        self._waiting.append(Waiting(Arrived(Received(source, now, body), webhook), done))
         self._bytes += len(body)
-        self._came.set()
+        self.came()
         try:
             await done
         finally:
             self._bytes -= len(body)
 
-    async def run(self) -> None:
-        """Store what comes, until cancelled."""
-        while True:
-            await self._came.wait()
-            together, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-            if not self._waiting:
-                self._came.clear()
-            await self._store(together)
+    @property
+    def empty(self) -> bool:
+        """Whether nobody waits."""
+        return not self._waiting
 
-    async def _store(self, together: list[tuple[Received, asyncio.Future[None]]]) -> None:
-        bodies = [body for body, _ in together]
+    def take(self) -> list[Waiting]:
+        """Give what waits, once, in the order in which it came."""
+        together, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+        return together
 
-        def append(connection: Connection) -> None:
-            Inbox(connection).append(bodies)
 
-        refused: Exception | None = None
-        try:
-            await self._writer.transact(append)
-        except StoreUnavailable as error:
-            refused = error
-        except asyncio.CancelledError:
-            refused = StoreUnavailable("Relay is stopping")
-            raise
-        finally:
-            for _, done in together:
-                if not done.done():
-                    done.set_exception(refused) if refused else done.set_result(None)
-        if refused is None:
-            self._stored()
+def tell(waiting: Sequence[Waiting], refused: StoreUnavailable | None = None) -> None:
+    """Tell those who wait that their webhooks are durable, or why they are not."""
+    for one in waiting:
+        if not one.done.done():
+            one.done.set_exception(refused) if refused else one.done.set_result(None)

@@ -12,11 +12,13 @@ from sqlalchemy import Connection
 from relay.clock import Clock
 from relay.engine.dispatch import Dispatch
 from relay.engine.drain import set_aside
+from relay.engine.intake import Intake, Waiting, tell
 from relay.engine.metrics import Metrics
 from relay.engine.turn import MOST_WEBHOOKS, Turned, turn
 from relay.engine.writer import Writer
 from relay.incident.decide import Rules
 from relay.store.database import StoreRefused, StoreUnavailable
+from relay.store.inbox import Inbox
 from relay.store.outbox import Outbox
 from relay.store.transaction import Transaction, no_room
 
@@ -32,8 +34,16 @@ class Loop:
     """Drives the engine. Its owner runs it in a task; when it ends, the service must not go on."""
 
     def __init__(
-        self, writer: Writer, dispatch: Dispatch, rules: Callable[[], Rules], clock: Clock, metrics: Metrics
+        self,
+        writer: Writer,
+        intake: Intake,
+        dispatch: Dispatch,
+        rules: Callable[[], Rules],
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
+        self._intake = intake
+        intake.came, dispatch.answered = self.nudge, self.nudge_within
         self._writer = writer
         self._dispatch = dispatch
         self._rules = rules
@@ -42,6 +52,8 @@ class Loop:
         self._nudged = asyncio.Event()
         self._stopping = False
         self._webhooks = MOST_WEBHOOKS
+        self._behind = True
+        """Whether older webhooks may wait to be decided."""
         self._looked_at = -LONGEST_SLEEP
         self._next: datetime | None = None
         """The next deadline or retry that is known of."""
@@ -86,7 +98,7 @@ class Loop:
 
     @property
     def _done(self) -> bool:
-        return self._stopping and self._dispatch.idle
+        return self._stopping and self._dispatch.idle and self._intake.empty
 
     async def _turn(self) -> Turned:
         answers = self._dispatch.take_answers()
@@ -97,20 +109,26 @@ class Loop:
         rules, now, began = self._rules(), self._clock.now(), time.monotonic()
         look = not self._stopping and self._must_look(now, began)
 
+        waiting = self._intake.take()
+        arrived = [one.arrived for one in waiting]
+
         def work(connection: Connection) -> Turned:
-            return turn(connection, answers, room, full, rules, now, self._webhooks, look=look)
+            return turn(
+                connection, arrived, answers, room, full, rules, now, self._webhooks, look=look, behind=self._behind
+            )
 
         try:
             turned = await self._writer.transact(work)
         except StoreRefused as error:
             self._dispatch.give_back(answers)
-            await self._isolate(error)
+            await self._isolate(waiting, error)
             return Turned()
         except StoreUnavailable as error:
             self._dispatch.give_back(answers)
-            self._failed(error)
-            await asyncio.sleep(AFTER_FAILURE)
+            tell(waiting, error)
+            await self._failed(error)
             return Turned()
+        tell(waiting)
         self._learned(turned, look, began)
         return turned
 
@@ -120,7 +138,7 @@ class Loop:
         return self._unclaimed or due or monotonic - self._looked_at >= LONGEST_SLEEP
 
     def _learned(self, turned: Turned, looked: bool, began: float) -> None:
-        self.healthy, self._webhooks = True, MOST_WEBHOOKS
+        self.healthy, self._webhooks, self._behind = True, MOST_WEBHOOKS, turned.drained.more
         if looked:
             self._looked_at, self._next, self._unclaimed = began, turned.next_moment, turned.unclaimed
         else:
@@ -128,34 +146,39 @@ class Loop:
             self._next = min((at for at in (self._next, turned.next_moment) if at is not None), default=None)
         self._metrics.turned(turned, time.monotonic() - began)
 
-    def _failed(self, error: StoreUnavailable) -> None:
-        self.healthy = False
+    async def _failed(self, error: StoreUnavailable) -> None:
+        self.healthy, self._behind = False, True
         self._metrics.turn_failures.inc()
         log.error("a turn could not be kept", because=str(error))
+        if not isinstance(error, StoreRefused):
+            await asyncio.sleep(AFTER_FAILURE)
 
-    async def _isolate(self, error: StoreRefused) -> None:
-        """The database refuses what a turn wants to keep: find the webhook it is in, and set that one aside."""
-        self._failed(error)
-        if self._webhooks > 1:
+    async def _isolate(self, waiting: list[Waiting], error: StoreRefused) -> None:
+        """The database refuses what a turn wants to keep: store what has come, and find the webhook that it is in."""
+        await self._failed(error)
+        bodies = [one.arrived.received for one in waiting]
+        try:
+            await self._writer.transact(lambda connection: Inbox(connection).append(bodies))
+            tell(waiting)
+            if self._webhooks == 1:
+                await self._set_aside()
             self._webhooks = 1
             self.nudge()
-            return
+        except StoreUnavailable as still:
+            tell(waiting, still)
+            await self._failed(StoreUnavailable(str(still)))
+
+    async def _set_aside(self) -> None:
+        """Quarantine the oldest webhook; refused as well if that is not to blame, and then it stays."""
         rules, now = self._rules(), self._clock.now()
 
         def give_up(connection: Connection) -> None:
-            turn(
-                connection, (), no_room, (), rules, now, 0, look=False
-            )  # refused as well if the webhook is not to blame
+            turn(connection, (), (), no_room, (), rules, now, 0, look=False)
             transaction = Transaction(connection)
             set_aside(transaction, rules, now)
             transaction.write(now)
 
-        try:
-            await self._writer.transact(give_up)
-        except StoreUnavailable as still:
-            self._failed(still)
-            await asyncio.sleep(AFTER_FAILURE)
-        self.nudge()
+        await self._writer.transact(give_up)
 
     async def _sleep(self) -> None:
         seconds = LONGEST_SLEEP

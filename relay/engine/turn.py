@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from relay.engine.drain import Drained, drain
+from relay.engine.drain import Arrived, Drained, drain
 from relay.engine.settle import Answer, settle
 from relay.engine.submit import wake
 from relay.incident.decide import Rules
@@ -40,6 +40,7 @@ class Turned:
 
 def turn(
     connection: Connection,
+    arrived: Sequence[Arrived],
     answers: Sequence[Answer],
     room: Room,
     full: Collection[str],
@@ -48,15 +49,16 @@ def turn(
     webhooks: int = MOST_WEBHOOKS,
     *,
     look: bool = True,
+    behind: bool = True,
 ) -> Turned:
-    """Take answers in, decide waiting webhooks, and carry out what they ask for.
+    """Make what has arrived durable, take answers in, decide webhooks, and claim what they ask for.
 
     With `look`, also wake every incident that is due, and claim every errand that is: what other turns, other
     replicas, or time have left. Without, the turn sees only to what it has itself brought about.
     """
     transaction = Transaction(connection)
     settle(transaction, answers, rules, now)
-    turned = Turned(drained=drain(transaction, rules, now, webhooks))
+    turned = Turned(drained=drain(transaction, arrived, rules, now, webhooks, behind=behind))
     if look:
         turned.woken = wake(transaction, rules, now, MOST_WAKES)
     turned.errands = transaction.write(now, LEASE, room)

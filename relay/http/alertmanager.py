@@ -64,7 +64,7 @@ async def _receive(request: web.Request, source: str) -> web.Response:
         log.warning("a webhook was refused", source=source, because=str(error))
         raise web.HTTPBadRequest(text=str(error)) from None
     try:
-        await request.app[INTAKE].accept(source, body, now)
+        await request.app[INTAKE].accept(source, body, webhook, now)
     except StoreUnavailable as error:
         log.error("a webhook could not be stored", source=source, because=str(error))
         raise web.HTTPServiceUnavailable(text="the webhook could not be stored: send it again") from None

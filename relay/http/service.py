@@ -72,31 +72,19 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     access = read_access(settings)
     rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
     writer = Writer(open_database(settings.database_url()))
-    stack: Loop | None = None
-
-    def nudge() -> None:
-        assert stack is not None
-        stack.nudge()
-
-    def answered(within: float) -> None:
-        assert stack is not None
-        stack.nudge_within(within)
-
-    dispatch = Dispatch(lambda: rules.couriers, clock, metrics, answered)
-    stack = Loop(writer, dispatch, lambda: rules.rules, clock, metrics)
-    intake = Intake(writer, nudge)
+    intake, dispatch = Intake(), Dispatch(lambda: rules.couriers, clock, metrics)
+    loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)
     try:
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(intake.run()), tasks.create_task(_watch(settings.rules, rules))]
-            turning = tasks.create_task(stack.run())
+            watching = tasks.create_task(_watch(settings.rules, rules, loop))
+            turning = tasks.create_task(loop.run())
             try:
-                async with _listening(settings, build(access, writer, intake, stack, rules, clock, metrics)) as address:
-                    yield Running(address, stack.stop, rules)
+                async with _listening(settings, build(access, writer, intake, loop, rules, clock, metrics)) as address:
+                    yield Running(address, loop.stop, rules)
             finally:
-                stack.stop()
+                loop.stop()
                 await _end(turning)
-                for task in background:
-                    task.cancel()
+                watching.cancel()
     finally:
         writer.close()
 
@@ -132,10 +120,11 @@ def _why_not(listen: str, error: OSError) -> str:
     return f"cannot listen on {listen}: {error.strerror}"
 
 
-async def _watch(path: Path, rules: RulesInUse) -> None:
+async def _watch(path: Path, rules: RulesInUse, loop: Loop) -> None:
     """Take the rules anew when their files change, a Kubernetes ConfigMap's included."""
     async for _ in awatch(path, step=200, debounce=1000, rust_timeout=5000):
         await asyncio.to_thread(rules.reload)
+        loop.look()
 
 
 class _NoPrometheus:

@@ -17,7 +17,7 @@ from relay.incident.resolution import Resolution
 from relay.incident.routing import Root, Route
 from relay.incident.severity import Scale
 
-ENOUGH = 300
+ENOUGH = 1_000
 """Events that one event may lead to. More is a loop between two concerns, and a bug."""
 
 _EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Measure)

@@ -8,11 +8,11 @@ over as often as `repeat` says, and then rings the last resort until somebody co
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from relay.config.types import Duration, Placed
+from relay.config.types import Duration, Placed, at_least
 from relay.incident import oncall
 from relay.incident.effects import Effect
 from relay.incident.events import (
@@ -35,6 +35,9 @@ from relay.incident.plan import Jump, Level, Plan, Recipient, Ring
 from relay.incident.severity import SeverityLevel, spell_level
 
 LAST_RESORT = "last resort"
+MOST_LEVELS = 20
+MOST_RECIPIENTS = 10
+"""Of one level; so that a jump over all levels stays below `decide.ENOUGH`."""
 
 
 class Recipients(Placed):
@@ -61,16 +64,16 @@ class Recipients(Placed):
 class PolicyLevel(Placed):
     """One level, and how long it has to answer before the next is paged."""
 
-    name: str
-    page: tuple[Recipients, ...] = Field(min_length=1)
-    wait: Duration
+    name: str = Field(min_length=1)
+    page: tuple[Recipients, ...] = Field(min_length=1, max_length=MOST_RECIPIENTS)
+    wait: Annotated[Duration, at_least(timedelta(seconds=1))]
 
-    @field_validator("wait")
+    @field_validator("name")
     @classmethod
-    def _some_time(cls, wait: timedelta) -> timedelta:
-        if wait < timedelta(seconds=1):
-            raise ValueError("give people at least 1s to answer")
-        return wait
+    def _not_the_last_resort(cls, name: str) -> str:
+        if name == LAST_RESORT:
+            raise ValueError('write another name: this is what the "last_resort" section is called')
+        return name
 
 
 class PolicyJump(Placed):
@@ -83,11 +86,11 @@ class PolicyJump(Placed):
 class Policy(Placed):
     """An escalation policy."""
 
-    levels: tuple[PolicyLevel, ...] = Field(min_length=1)
+    levels: tuple[PolicyLevel, ...] = Field(min_length=1, max_length=MOST_LEVELS)
     jump: tuple[PolicyJump, ...] = ()
     repeat: int = Field(default=0, ge=0, le=100)
-    last_resort: tuple[Recipients, ...] = Field(min_length=1)
-    last_resort_every: Duration = timedelta(minutes=30)
+    last_resort: tuple[Recipients, ...] = Field(min_length=1, max_length=MOST_RECIPIENTS)
+    last_resort_every: Annotated[Duration, at_least(timedelta(minutes=1))] = timedelta(minutes=30)
     until: Literal["acknowledged", "resolved"] = "acknowledged"
 
     def plan(self, name: str, revision: str = "", route: str = "") -> Plan:
@@ -101,7 +104,7 @@ class Policy(Placed):
             repeat=self.repeat,
             jumps=tuple(Jump(jump.at_least, order.index(jump.to)) for jump in self.jump if jump.to in order),
             until=self.until,
-            last_resort_every=max(self.last_resort_every, timedelta(minutes=1)),
+            last_resort_every=self.last_resort_every,
             revision=revision,
             route=route,
         )
@@ -133,7 +136,8 @@ def react(incident: Incident, event: Event, roster: Roster, now: datetime) -> It
         case Assessed(severity, was=was) if was is not None and severity < was:
             yield from _up_to(_jump(plan, severity), incident, plan, roster, now)
         case Undeliverable("Page", key) if _was_asked_last(incident, plan, key):
-            yield from _next(incident, plan, roster, now)
+            # past the last level comes the last resort: starting over would ask those who refuse, at once, again
+            yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
         case Acknowledged() if plan.until == "acknowledged":
             yield from (DeadlineMet(name) for name in incident.deadlines if name.startswith("escalation/"))
 
@@ -203,7 +207,8 @@ def _ring(
     """Ring everybody a level names; say so when that is nobody."""
     name = _level_name(plan, step)
     recipients = plan.levels[step].page if step < len(plan.levels) else plan.last_resort
-    nobody = []
+    nobody: list[str] = []
+    keys: list[str] = []
     for recipient in recipients:
         found = _resolve(recipient, roster, now)
         if isinstance(found, str):
@@ -211,6 +216,9 @@ def _ring(
             continue
         target, person, user, because = found
         key = f"{_prefix(incident)}{round_}/{name}/{recipient.name}"
+        keys.append(key)
+        if (same := keys.count(key)) > 1:  # one person through two targets, or a rotation called as a person
+            key = f"{key}#{same}"
         whom = f"{recipient.kind} {recipient.name}"
         yield Paged(Ring(name, target, key, whom, round_, step, person, user, f"{name} of {plan.policy}: {because}"))
     if len(nobody) == len(recipients):

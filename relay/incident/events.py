@@ -56,7 +56,7 @@ class AlertsResolved:
 
 @dataclass(frozen=True, slots=True)
 class AlertsTruncated:
-    """The source left alerts out of its message about a group, so that what is listed proves no end. 0 takes it back."""
+    """The source left alerts out of its message about a group, so that it proves no end. 0 takes it back."""
 
     group: str
     count: int

@@ -177,7 +177,8 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
         case Opened(group, plan):
             return incident.but(group=group, plan=plan, opened_at=now)
         case Held(by):
-            return incident.but(held_by=by)
+            # whatever else holds it comes after the doubt: that has been waited for, and must not be again
+            return incident.but(held_by=by, doubt=incident.doubt if by == incident.doubt else "")
         case Triggered():
             return incident.but(triggered_at=now, doubt="")
         case Acknowledged(by):
@@ -191,13 +192,14 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
 
 
 def _again(incident: Incident) -> Incident:
-    """The next episode: what was judged and who was asked belongs to the one before."""
+    """The next episode: what was judged, who was asked and what was due belongs to the one before."""
     starts = [alert.starts_at for alert in incident.alerts.values() if alert.starts_at]
     return incident.but(
         episode=incident.episode + 1,
         round=0,
         step=-1,
         rings=(),
+        deadlines={},
         severity=None,
         because="",
         could_be=None,

@@ -74,7 +74,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
         Reopened: "new",
         Closed: "closed",
     },
-    "closed": _stay("closed", *_ANSWERS, NoteAdded),
+    "closed": _stay("closed", *_ANSWERS, NoteAdded, AlertsTruncated),
 }
 """Phase, event, next phase. An event that a phase does not list cannot happen in it."""
 

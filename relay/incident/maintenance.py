@@ -42,6 +42,8 @@ class Window(Placed):
     def _one_kind_of_time(self) -> "Window":
         if self.weekly is None and (self.starts is None or self.ends is None):
             raise ValueError('write "starts" and "ends", or "weekly"')
+        if self.weekly is not None and (self.starts is not None or self.ends is not None):
+            raise ValueError('write "starts" and "ends", or "weekly", but not both')
         if self.weekly is None and self.once() is not None and self.once()[0] >= self.once()[1]:
             raise ValueError('"ends" must be later than "starts"')
         if all_match(self.matchers, {}):

@@ -47,6 +47,12 @@ class Rotation(Placed):
             raise ValueError("write whole days or weeks, such as 1d, 1w or 2w")
         return every
 
+    @model_validator(mode="after")
+    def _day_of_a_week(self) -> "Rotation":
+        if self.every % timedelta(weeks=1) and "day" in self.handover.model_fields_set:
+            raise ValueError('a rotation by days has no day of the week: remove "day", or write "every" in weeks')
+        return self
+
 
 class Override(Placed):
     """Somebody stands in for whoever is on call in a rotation."""
@@ -105,8 +111,8 @@ def _turn(rotation: Rotation, now: datetime) -> int | None:
     local = now.astimezone(rotation.zone).date()
     if rotation.ends is not None and now >= _begins(rotation, rotation.ends):
         return None
-    turn = (local - first) // rotation.every
-    if now < _begins(rotation, first + turn * rotation.every):
+    turn = (local - first) // rotation.every + 1  # where clocks go back over midnight, tomorrow has begun already
+    while now < _begins(rotation, first + turn * rotation.every):
         turn -= 1
     return turn if turn >= 0 else None
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from relay.config.types import Duration, Section
+from relay.config.types import Duration, Section, at_least
 from relay.incident.alert import OWN_SOURCE
 from relay.incident.effects import Effect
 from relay.incident.events import (
@@ -21,6 +22,7 @@ from relay.incident.events import (
 )
 from relay.incident.incident import Incident
 
+A_MINUTE = timedelta(minutes=1)
 CLOSE = "resolution/close"
 RECHECK = "resolution/recheck"
 
@@ -30,7 +32,7 @@ class Resolution(Section):
 
     reopen_within: Duration = timedelta(minutes=30)
     """An alert of the group that fires again this soon reopens the incident; later it is a new one."""
-    recheck_after_close: Duration = timedelta(minutes=10)
+    recheck_after_close: Annotated[Duration, at_least(A_MINUTE)] = timedelta(minutes=10)
     """When somebody resolves an incident whose alerts still fire: how long they are believed."""
 
 
@@ -56,7 +58,8 @@ def react(incident: Incident, event: Event, rules: Resolution, now: datetime) ->
         case DeadlineMissed("resolution/recheck") if incident.alerts:
             yield Reopened(f"{len(incident.alerts)} of its alerts still fire")
         case DeadlineMissed("resolution/close"):
-            yield DeadlineSet(CLOSE, now + rules.reopen_within) if incident.alerts else Closed()
+            # while alerts fire the recheck is still to come: it reopens the incident, or they end
+            yield DeadlineSet(CLOSE, now + max(rules.reopen_within, A_MINUTE)) if incident.alerts else Closed()
 
 
 def _ended(incident: Incident, event: Event) -> Iterator[Event | Effect]:

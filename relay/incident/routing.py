@@ -23,7 +23,7 @@ class Route(Placed):
     name: str = ""
     matchers: tuple[OneMatcher, ...] = Field(min_length=1)
     policy: str | None = None
-    group_by: tuple[str, ...] | None = None
+    group_by: tuple[str, ...] | None = Field(default=None, min_length=1)
     routes: tuple["Route", ...] = ()
 
 

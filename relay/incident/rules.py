@@ -32,13 +32,13 @@ class RuleFile(Section):
 
     route: Root | None = None
     routes: tuple[Route, ...] = ()
-    policies: dict[str, Policy] = {}
-    people: dict[str, Person] = {}
-    rotations: dict[str, Rotation] = {}
+    policies: dict[str, Policy] = Field(default_factory=dict)
+    people: dict[str, Person] = Field(default_factory=dict)
+    rotations: dict[str, Rotation] = Field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
     windows: tuple[Window, ...] = ()
     severity: Severity | None = None
-    facts: dict[str, Fact] = {}
+    facts: dict[str, Fact] = Field(default_factory=dict)
     resolution: Resolution | None = None
     watchdog: Watchdog | None = None
 
@@ -141,14 +141,7 @@ def _references(files: Files, known: _Known) -> Iterable[Complaint]:
             yield from _routes_refer(refer, route, ("routes", i), known)
         for name, policy in file.policies.items():
             yield from _policy_refers(refer, policy, ("policies", name), known)
-        for name, person in file.people.items():
-            yield from refer.check(("people", name, "via"), person.via, known.targets, "target")
-        for name, rotation in file.rotations.items():
-            for i, who in enumerate(rotation.people):
-                yield from refer.check(("rotations", name, "people", i), who, known.people, "person")
-        for i, override in enumerate(file.overrides):
-            yield from refer.check(("overrides", i, "rotation"), override.rotation, known.rotations, "rotation")
-            yield from refer.check(("overrides", i, "person"), override.person, known.people, "person")
+        yield from _on_call_refers(refer, file, known)
         for i, rule in enumerate(file.severity.rules if file.severity else ()):
             for fact in rule.facts:
                 yield from refer.check(("severity", "rules", i, "facts", fact), fact, known.facts, "fact", key=True)
@@ -163,6 +156,17 @@ class _Refer:
     def check(self, way: Way, name: str, known: Iterable[str], kind: str, *, key: bool = False) -> Iterable[Complaint]:
         if name not in known:
             yield complain_at(self.document, way, f'there is no {kind} "{name}"', suggest(name, known), key=key)
+
+
+def _on_call_refers(refer: _Refer, file: RuleFile, known: _Known) -> Iterable[Complaint]:
+    for name, person in file.people.items():
+        yield from refer.check(("people", name, "via"), person.via, known.targets, "target")
+    for name, rotation in file.rotations.items():
+        for i, who in enumerate(rotation.people):
+            yield from refer.check(("rotations", name, "people", i), who, known.people, "person")
+    for i, override in enumerate(file.overrides):
+        yield from refer.check(("overrides", i, "rotation"), override.rotation, known.rotations, "rotation")
+        yield from refer.check(("overrides", i, "person"), override.person, known.people, "person")
 
 
 def _routes_refer(refer: _Refer, route: Root | Route, way: Way, known: _Known) -> Iterable[Complaint]:

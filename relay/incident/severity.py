@@ -8,14 +8,14 @@ severity only rises.
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, PlainSerializer, WithJsonSchema, model_validator
 
 from relay.config.matchers import all_match
-from relay.config.types import Duration, OneMatcher, Placed, Section
+from relay.config.types import Duration, OneMatcher, Placed, Section, at_least
 from relay.incident.alert import Alert
 from relay.incident.effects import Effect, Measure
 from relay.incident.events import (
@@ -34,11 +34,11 @@ LEAST = 5
 
 def _read_level(value: Any) -> int:
     found = re.fullmatch(r"(?i)sev-?([1-5])", str(value))
-    if isinstance(value, int) and 1 <= value <= LEAST:
+    if found:
+        return int(found[1])
+    if type(value) is int and 1 <= value <= LEAST:
         return value
-    if not found:
-        raise ValueError("write SEV-1 (worst) to SEV-5")
-    return int(found[1])
+    raise ValueError("write SEV-1 (worst) to SEV-5")
 
 
 def spell_level(level: int | None) -> str:
@@ -54,7 +54,7 @@ SeverityLevel = Annotated[
 ]
 
 _SLOT = re.compile(r"\{\{\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\}\}")
-_SAFE_SLOT = re.compile(r'(?<![~])="\{\{\s*[a-zA-Z_][a-zA-Z0-9_]*\s*\}\}"|!="\{\{\s*[a-zA-Z_][a-zA-Z0-9_]*\s*\}\}"')
+_SAFE_SLOT = re.compile(rf'="{_SLOT.pattern}"')
 
 
 class Fact(Placed):
@@ -65,7 +65,7 @@ class Fact(Placed):
 
     @model_validator(mode="after")
     def _slots_are_values(self) -> "Fact":
-        if _SLOT.search(_SAFE_SLOT.sub("", self.promql)):
+        if "{{" in _SAFE_SLOT.sub("", self.promql):
             raise ValueError('write {{label}} only as a whole value after = or !=, such as service="{{service}}"')
         return self
 
@@ -73,8 +73,8 @@ class Fact(Placed):
 class Threshold(Placed):
     """When a fact counts: at this value or beyond."""
 
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _one_side(self) -> "Threshold":
@@ -96,7 +96,7 @@ class SeverityRule(Placed):
     name: str = ""
     severity: SeverityLevel
     matchers: tuple[OneMatcher, ...] = ()
-    facts: dict[str, Threshold] = {}
+    facts: dict[str, Threshold] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> "SeverityRule":
@@ -126,7 +126,7 @@ class Severity(Section):
     default: SeverityLevel | None = None
     page_at_least: SeverityLevel | None = None
     """The least severe that still pages (SEV-5 when left out: everything pages)."""
-    measure_every: Duration | None = None
+    measure_every: Annotated[Duration, at_least(timedelta(seconds=1))] | None = None
     rules: tuple[SeverityRule, ...] = ()
 
 
@@ -166,28 +166,36 @@ def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iter
     """Assess when alerts or facts come; ask for facts that could make it worse, again and again while it is open."""
     match event:
         case AlertsFired(alerts=fresh):
-            yield _never_lower(incident, assess(scale, fresh, incident.facts))
+            assessed = _never_lower(incident, _with_open_questions(incident, assess(scale, fresh, incident.facts)))
+            yield assessed
             if "severity/measure" not in incident.deadlines:
-                yield from _measure(incident, scale, now)
+                yield from _measure(incident, assessed.severity, scale, now)
         case Reopened():
-            yield assess(scale, incident.alerts.values(), {})
-            yield from _measure(incident, scale, now)
+            assessed = assess(scale, incident.alerts.values(), {})
+            yield assessed
+            yield from _measure(incident, assessed.severity, scale, now)
         case DeadlineMissed("severity/measure"):
-            yield from _measure(incident, scale, now)
+            yield from _measure(incident, incident.severity or LEAST, scale, now)
         case Measured():
             yield _never_lower(incident, assess(scale, incident.alerts.values(), incident.facts))
 
 
+def _with_open_questions(incident: Incident, fresh: Assessed) -> Assessed:
+    """An assessment of the fresh alerts alone leaves open what the others have left open."""
+    could_be = min((level for level in (fresh.could_be, incident.could_be) if level), default=None)
+    return replace(fresh, could_be=could_be)
+
+
 def _never_lower(incident: Incident, new: Assessed) -> Assessed:
     if incident.severity is None or new.severity < incident.severity:
-        return Assessed(new.severity, new.because, new.could_be, new.unknown, incident.severity)
+        could_be = new.could_be if new.could_be and new.could_be < new.severity else None
+        return Assessed(new.severity, new.because, could_be, new.unknown, incident.severity)
     could_be = new.could_be if new.could_be and new.could_be < incident.severity else None
     return Assessed(incident.severity, incident.because, could_be, new.unknown, incident.severity)
 
 
-def _measure(incident: Incident, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
+def _measure(incident: Incident, severity: int, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
     """Ask for the facts of rules that would make it worse than it is."""
-    severity = incident.severity or LEAST + 1
     alerts = incident.alerts.values()
     wanted = {
         name

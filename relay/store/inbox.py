@@ -11,6 +11,7 @@ from relay.store.prepared import Prepared, at, moment
 from relay.store.tables import EPOCH
 
 _INSERT = Prepared(insert(tables.inbox), ("source", "received_at", "body", "waiting"))
+_INSERT_ONE = Prepared(insert(tables.inbox).returning(tables.inbox.c.id), ("source", "received_at", "body", "waiting"))
 _SIZES = Prepared(
     select(tables.inbox.c.id, func.length(tables.inbox.c.body).label("size"))
     .where(tables.inbox.c.waiting)
@@ -61,6 +62,12 @@ class Inbox:
         ]
         _INSERT.many(self.connection, rows)
 
+    def keep(self, body: Received) -> Received:
+        """Store a body that is decided in this very transaction; gives it with its number."""
+        row = {"source": body.source, "received_at": moment(body.received_at), "body": body.body, "waiting": False}
+        [found] = _INSERT_ONE.run(self.connection, **row)
+        return Received(body.source, body.received_at, body.body, found.id)
+
     def waiting(self, limit: int, most_bytes: int) -> tuple[list[Received], bool]:
         """The oldest undecided bodies that no other process holds, and whether there may be more.
 
@@ -82,7 +89,8 @@ class Inbox:
 
     def decided(self, ids: Iterable[int]) -> None:
         """Mark bodies as decided."""
-        _DECIDED.run(self.connection, ids=list(ids))
+        if ids := list(ids):
+            _DECIDED.run(self.connection, ids=ids)
 
     def oldest_waiting(self) -> datetime | None:
         """When the oldest undecided body came."""

@@ -1,0 +1,161 @@
+"""One request and its answer: the little HTTP that every courier needs, and what can go wrong with it in words.
+
+Redirects are not followed, answers are read up to a limit, everything has a time limit, and no message holds a URL,
+a header or a secret.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from relay.clock import Clock, WallClock
+from relay.integrations.courier import Again, Never
+from relay.integrations.fitting import cut
+from relay.integrations.wait_hint import wait_hint
+
+TIMEOUT = 10.0
+"""Seconds for a request and its whole answer."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds of them to look the name up and connect."""
+MOST_BYTES = 64 * 1024
+"""Bytes of an answer that are read."""
+LONGEST_WORDS = 300
+"""Characters of a vendor's own words that a message quotes."""
+
+_NOT_NOW = (408, 429)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the headers, and at most `MOST_BYTES` of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    whole: bool = True
+    """Whether the body is all that was sent."""
+
+    def told(self) -> dict[str, Any]:
+        """The JSON object in the body; empty if there is none."""
+        try:
+            told = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Write a body as the JSON that is sent; a lone surrogate, which no vendor takes, becomes "?"."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class Exchange:
+    """Talks to one vendor. `name` is what messages call it; `secret` is kept out of them."""
+
+    def __init__(self, name: str, secret: str = "", timeout: float = TIMEOUT, clock: Clock | None = None) -> None:
+        self.name = name
+        self._secret = secret
+        self._seconds = timeout
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_TIMEOUT, timeout))
+        self._clock = clock or WallClock()
+
+    async def send(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a JSON `body` or a `form`; give whatever is answered except a redirect.
+
+        `url` is percent-encoded already. Raises `Again` without an answer, `Never` for a redirect.
+        """
+        data: bytes | Mapping[str, str] | None = form if body is None else encode(body)
+        headers = dict(headers or {}) | ({} if body is None else {"Content-Type": "application/json"})
+        try:
+            async with session.request(
+                method,
+                URL(url, encoded=True),
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                answer = await _read(response)
+        except TimeoutError:
+            raise Again(f"{self.name} did not answer within {self._seconds:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Again(f"{self.name}: {_trouble(error)}") from None
+        if 300 <= answer.status < 400:
+            raise Never(
+                f"{self.name} sends Relay elsewhere (HTTP {answer.status}), which is not followed, since it would show "
+                "the secret to another host: check the address"
+            )
+        return answer
+
+    def refusal(self, answer: Answer) -> Again | Never:
+        """Give what to raise for an answer that is not what was hoped for.
+
+        `Never` for 4xx but 408 and 429; `Again`, with the vendor's wait hint, for all else: what is not understood
+        is no success.
+        """
+        if 400 <= answer.status < 500 and answer.status not in _NOT_NOW:
+            return Never(f"{self.name} refused it (HTTP {answer.status}){self._words(answer)}")
+        if answer.status < 400:
+            return Again(
+                f"{self.name} answered HTTP {answer.status}, but not as its API does: is there a proxy or a login page "
+                "in between?"
+            )
+        hint = wait_hint(answer.status, answer.headers, self._clock.now())
+        what = "asks to wait" if answer.status == 429 else "failed at it"
+        return Again(f"{self.name} {what} (HTTP {answer.status}){self._words(answer)}", hint)
+
+    def _words(self, answer: Answer) -> str:
+        """The vendor's own words, from the fields in which JSON APIs give them: short, on one line, no secret."""
+        told = answer.told()
+        said = [told.get("message"), told.get("error"), *_listed(told.get("errors"))]
+        words = "; ".join(text for text in said if isinstance(text, str) and text)
+        if self._secret:
+            words = words.replace(self._secret, "[secret]")
+        words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+        return f": {cut(words, LONGEST_WORDS)}" if words else ""
+
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    body = b""
+    while len(body) <= MOST_BYTES:
+        chunk = await response.content.read(MOST_BYTES + 1 - len(body))
+        if not chunk:
+            return Answer(response.status, response.headers, body)
+        body += chunk
+    response.close()  # what is left unread must not be taken for the next answer
+    return Answer(response.status, response.headers, body[:MOST_BYTES], whole=False)
+
+
+def _listed(errors: Any) -> list[Any]:
+    return list(errors.values()) if isinstance(errors, dict) else errors if isinstance(errors, list) else []
+
+
+def _trouble(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "the name of its host cannot be resolved"
+        case aiohttp.ClientSSLError():
+            return "no trusted TLS connection can be made to it"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect to it ({error.os_error.strerror or type(error.os_error).__name__})"
+        case aiohttp.ClientResponseError():
+            return "what it answered is not HTTP"
+        case aiohttp.ClientPayloadError():
+            return "the connection broke amid its answer"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
+            return "the connection broke before it answered"
+        case _:
+            return f"the request failed ({type(error).__name__})"
