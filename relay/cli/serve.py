@@ -34,7 +34,6 @@ def serve(config: Path | None, **flags: str | None) -> None:
         settings = load_settings(config, flags)
         configure(settings.log_format)
         _warn_of_closed_doors(settings)
-        sys.setswitchinterval(0.0005)
         asyncio.run(serve_(settings))
     except BaseExceptionGroup as failures:
         _fail(_first(failures))
