@@ -1,5 +1,7 @@
 """Turn documents into typed values, or into complaints that a person can act on."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +13,14 @@ from pydantic_core import ErrorDetails
 from relay.config.document import Document, Place, Route, Unreadable
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+MOST_BESIDE = 100
+"""Characters of a line that are shown at each side of what is complained about."""
+
+_SECRET_NAME = r"\w*(?:token|secret|password|passwd|_key|apikey|sha256)"
+_SECRET = re.compile(rf"""((?<!\w){_SECRET_NAME}["']?\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}}\]]+)""", re.IGNORECASE)
+"""A secret that somebody has written into the file itself: complaints go to logs, and it must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +39,31 @@ class Complaint:
         if not self.line:
             return f"{head}\n  {self.advice}"
         number = f"{self.place.line} | "
-        before = self.line[: self.place.column - 1]
-        indent = " " * len(number) + "".join("\t" if c == "\t" else " " for c in before)
-        width = max(1, min(self.place.width, len(self.line) - len(before)))
-        return f"{head}\n{number}{self.line}\n{indent}{'^' * width} {self.advice}"
+        before, marked, after = self._parts()
+        indent = " " * len(number) + "".join(map(_blank, before))
+        carets = "^" * max(1, sum(len(_blank(c)) for c in marked))
+        return f"{head}\n{number}{before}{marked}{after}\n{indent}{carets} {self.advice}"
+
+    def _parts(self) -> tuple[str, str, str]:
+        """The line before, at and after the place, without secrets, and shortened where it is long."""
+        line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), self.line)
+        start = self.place.column - 1
+        before, marked = line[:start], line[start : start + self.place.width]
+        after = line[start + self.place.width :]
+        if len(before) > MOST_BESIDE:
+            before = "…" + before[-MOST_BESIDE:]
+        if len(marked) > MOST_BESIDE:
+            marked, after = marked[:MOST_BESIDE], "…"
+        return before, marked, after if len(after) <= MOST_BESIDE else after[:MOST_BESIDE] + "…"
+
+
+def _blank(character: str) -> str:
+    """What is as wide as a character on a terminal, and empty."""
+    if character == "\t":
+        return character
+    if unicodedata.combining(character):
+        return ""
+    return "  " if unicodedata.east_asian_width(character) in "WF" else " "
 
 
 class Rejected(Exception):
@@ -71,7 +102,7 @@ def complaints_of(document: Document, invalid: ValidationError, model: type[Base
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Advise a word that is close to the one written, or list what can be written."""
-    choices = sorted(known)
+    choices = sorted(set(known))
     match get_close_matches(word, choices, n=1):
         case [close]:
             return f'did you mean "{close}"?'
@@ -126,11 +157,44 @@ def _no_tag(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     return f'"{word}" is missing', f'add "{word}: ..." here'
 
 
+def _few(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    return f'"{error["loc"][-1]}" has too few', f"write at least {error['ctx']['min_length']}"
+
+
+def _many(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    return f'"{error["loc"][-1]}" has too many', f"write at most {error['ctx']['max_length']}"
+
+
 def _plain(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    advice = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    advice = _ADVICE.get(error["type"], "").format(**error.get("ctx", {})) or error["msg"].removeprefix("Value error, ")
     if isinstance(error["input"], Mapping | list):
         return "this cannot be used", advice
+    if error["loc"] and re.fullmatch(_SECRET_NAME, str(error["loc"][-1]), re.IGNORECASE):
+        return "this cannot be used", advice
     return f'"{_short(error["input"])}" cannot be used', advice
+
+
+_LIST, _MAPPING, _NUMBER, _WHOLE = "write a list", "write a mapping", "write a number", "write a whole number"
+_ADVICE = {
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "string_type": "write text, in quotes where it looks like a number",
+    "string_too_short": "write at least {min_length} character(s)",
+    "string_pattern_mismatch": "write text of the form {pattern}",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": _NUMBER,
+    "greater_than_equal": "write {ge} or more",
+    "less_than_equal": "write {le} or less",
+}
 
 
 def _short(value: Any) -> str:
@@ -145,21 +209,20 @@ _WORDS: dict[str, Callable[[ErrorDetails, type[BaseModel]], tuple[str, str]]] = 
     "enum": _choice,
     "union_tag_invalid": _tag,
     "union_tag_not_found": _no_tag,
+    "too_short": _few,
+    "too_long": _many,
 }
 
 
 def _known_keys(model: type[BaseModel], loc: Route) -> list[str]:
     schema = model.model_json_schema()
-    here = schema
+    here = _resolve(schema, schema)
     for step in loc:
-        here = _step(_resolve(here, schema), step, schema)
-    return [key for key in _resolve(here, schema).get("properties", {}) if not key.startswith("__")]
+        here = _resolve(_step(here, step), schema)
+    return [key for key in here.get("properties", {}) if not key.startswith("__")]
 
 
-def _step(here: dict[str, Any], step: str | int, schema: dict[str, Any]) -> dict[str, Any]:
-    for choice in here.get("anyOf", []):  # an optional section is a choice between it and null
-        if "$ref" in choice or "properties" in choice or "items" in choice:
-            here = _resolve(choice, schema)
+def _step(here: dict[str, Any], step: str | int) -> dict[str, Any]:
     if isinstance(step, int):
         return dict(here.get("items", {}))
     mapping = here.get("discriminator", {}).get("mapping", {})
@@ -170,6 +233,9 @@ def _step(here: dict[str, Any], step: str | int, schema: dict[str, Any]) -> dict
 
 
 def _resolve(here: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in here:
-        here = schema["$defs"][here["$ref"].rsplit("/", 1)[1]]
+    while "$ref" in here or "anyOf" in here:
+        if "$ref" in here:
+            here = schema["$defs"][here["$ref"].rsplit("/", 1)[1]]
+        else:  # an optional section is a choice between it and null
+            here = next((choice for choice in here["anyOf"] if choice.get("type") != "null"), {})
     return here

@@ -214,6 +214,9 @@ def _overlaps(files: Files) -> Iterable[Complaint]:
             if rotation is None:
                 continue
             starts, ends = oncall.span(override, rotation)
+            if ends <= starts:
+                advice = f'mind the zone: "{override.rotation}" is in {rotation.zone}'
+                yield complain_at(document, ("overrides", i), '"ends" must be later than "starts"', advice)
             for other in seen:
                 other_starts, other_ends = oncall.span(other, rotation)
                 if other.rotation == override.rotation and starts < other_ends and other_starts < ends:

@@ -35,11 +35,11 @@ def notice(incident: Incident, ring: Ring, link_base: str, now: datetime) -> Not
 
 def title(incident: Incident, now: datetime) -> str:
     """One line for a small screen: severity, what is broken, how much, since when."""
-    names = list(dict.fromkeys(alert.name for alert in incident.alerts.values()))
+    names = list(dict.fromkeys(_in_a_line(alert.name) for alert in incident.alerts.values()))
     what = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     since = incident.started_at or incident.opened_at or now
     return (
-        f"{spell_level(incident.severity)} {incident.service}: {what or 'no alert fires'} "
+        f"{spell_level(incident.severity)} {_in_a_line(incident.service)}: {what or 'no alert fires'} "
         f"({count(len(incident.alerts))}, since {_clock(since, now)})"
     )
 
@@ -78,7 +78,9 @@ def _lines(incident: Incident, telling: list[Alert], ring: Ring, started: dateti
     if incident.held_by:
         yield f"Held until now by: {incident.held_by}"
     yield f"Why you: {ring.because}"
-    if incident.plan:
+    if incident.phase == "acknowledged" and incident.plan and incident.plan.until == "acknowledged":
+        yield f"Next: nobody else is paged, {incident.acknowledged_by} is on it"
+    elif incident.plan:
         yield f"Next: {next_step(incident.plan, ring)}"
     yield f"Acknowledge: relay incident ack {incident.id}"
 
@@ -99,18 +101,24 @@ def _one(alert: Alert) -> str:
     said = alert.annotations.get("summary") or alert.annotations.get("description") or alert.annotations.get("message")
     if not said:
         said = ", ".join(f"{k}={v}" for k, v in sorted(alert.labels.items()) if k != "alertname")
-    line = f"{alert.name}: {' '.join(said.split())}" if said else alert.name
+    line = _in_a_line(f"{alert.name}: {said}" if said else alert.name)
     return line if len(line) <= 300 else line[:299] + "…"
+
+
+def _in_a_line(text: str) -> str:
+    """What an alert says must not look like a line that Relay wrote."""
+    return " ".join(text.split())
 
 
 def _links(incident: Incident, telling: list[Alert], link_base: str) -> dict[str, str]:
     links = {f"Relay {incident.id}": f"{link_base}/api/v1/incidents/{incident.id}"} if link_base else {}
     for alert in telling[:3]:
+        called = _in_a_line(alert.name)
         for name, text in (("runbook_url", "Runbook"), ("dashboard_url", "Dashboard")):
             if alert.annotations.get(name, "").startswith(("http://", "https://")):
-                links.setdefault(f"{text}: {alert.name}", alert.annotations[name])
+                links.setdefault(f"{text}: {called}", alert.annotations[name])
         if alert.generator_url.startswith(("http://", "https://")):
-            links.setdefault(f"Query: {alert.name}", alert.generator_url)
+            links.setdefault(f"Query: {called}", alert.generator_url)
     return links
 
 
