@@ -53,6 +53,8 @@ def show(id: str, url: str, token_file: Path | None, output: str) -> None:
         f"  phase     {found['phase']}" + (f" by {found['acknowledged_by']}" if found["acknowledged_by"] else "")
     )
     click.echo(f"  severity  {found['severity']}: {found['because']}")
+    for name, reason in found["unknown"].items():
+        click.echo(f"  unknown   {name}: {reason}")
     click.echo(f"  policy    {found['policy']}")
     for page in found["pages"]:
         click.echo(f"  paged     {page['person'] or page['recipient']} through {page['target']} ({page['level']})")

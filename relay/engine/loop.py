@@ -90,7 +90,7 @@ class Loop:
         if self._writer.database.writers == 1:
             now = self._clock.now()
             await self._writer.transact(lambda connection: Outbox(connection).release_all(now))
-        async with aiohttp.ClientSession(auto_decompress=False) as session, asyncio.TaskGroup() as tasks:
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
             while not self._done:
                 self._nudged.clear()
                 turned = await self._turn()

@@ -61,6 +61,8 @@ class IncidentView(BaseModel):
     pages: list[RingView]
     deadlines: dict[str, datetime]
     facts: dict[str, float]
+    unknown: dict[str, str]
+    """Facts that could not be looked up, and why."""
     can: list[str]
     """What people can do with it now."""
 
@@ -180,7 +182,7 @@ def detail(incident: Incident, entries: list[Entry], now: datetime) -> IncidentD
 def _fields(incident: Incident, now: datetime) -> dict[str, Any]:
     plain = (
         "id phase because service group opened_at started_at triggered_at acknowledged_at acknowledged_by resolved_at "
-        "held_by seen episode deadlines facts"
+        "held_by seen episode deadlines facts unknown"
     )
     return {
         **{name: getattr(incident, name) for name in plain.split()},
