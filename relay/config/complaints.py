@@ -35,7 +35,8 @@ class Complaint:
 
     def __str__(self) -> str:
         kind = "warning: " if self.warning else ""
-        head = f"{self.place.file}:{self.place.line}:{self.place.column}: {kind}{self.problem}"
+        at = f"{self.place}:{self.place.column}" if self.place.line else self.place.file
+        head = f"{at}: {kind}{self.problem}"
         if not self.line:
             return f"{head}\n  {self.advice}"
         number = f"{self.place.line} | "

@@ -10,13 +10,18 @@ import yaml
 Route = tuple[str | int, ...]
 """The way from the top of a document to a value in it: `("severity", "rules", 0, "matchers")`."""
 
+MOST_DEEP = 100
+"""Levels of nesting. The YAML library composes by recursion in C, which ends the process when it goes too deep."""
 MOST_NODES = 200_000
 """Values in one file. More is a mistake or an attack by aliases; the largest rule file measured has 40,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a file; line and column are counted from 1, `width` is how much stands there."""
+    """A position in a file; line and column are counted from 1, `width` is how much stands there.
+
+    Line 0 means that there is no file: `file` names a flag or a variable.
+    """
 
     file: str
     line: int
@@ -24,7 +29,7 @@ class Place:
     width: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 class PlacedMapping(dict[str, Any]):
@@ -86,21 +91,36 @@ def parse(text: str, name: str) -> Document:
     """Read one file's text. Raises `Unreadable` for what is not YAML or is written twice."""
     lines = tuple(text.splitlines())
     try:
+        _check_depth(text, name)
         root = _Loader(text).get_single_node()
         reading = _Reading(name, {(): Place(name, 1)}, {(): Place(name, 1)})
         data = PlacedMapping() if root is None else reading.build(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1)
-        raise Unreadable(error.problem or str(error), at, _line(lines, at)) from error
+        said = ": ".join(part for part in (error.context, error.problem) if part)
+        raise Unreadable(said or str(error), at, _line(lines, at)) from error
     except yaml.reader.ReaderError as error:
-        raise Unreadable(f"has a character YAML does not allow: {error.reason}", Place(name, 1)) from error
+        at = Place(name, text.encode()[: error.position].count(b"\n") + 1)
+        raise Unreadable(f"has a character YAML does not allow: {error.reason}", at) from error
     except RecursionError as error:
-        raise Unreadable("is nested too deeply", Place(name, 1)) from error
+        raise Unreadable("contains itself", Place(name, 1)) from error
     except Unreadable as error:
         error.line = _line(lines, error.place)
         raise
     return Document(name, lines, data, reading.keys, reading.values)
+
+
+def _check_depth(text: str, name: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MOST_DEEP:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise Unreadable(f"is nested more than {MOST_DEEP} levels deep", Place(name, line))
 
 
 def _line(lines: tuple[str, ...], at: Place) -> str:

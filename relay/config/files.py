@@ -43,6 +43,8 @@ def read_all(path: Path) -> tuple[list[Document], list[Complaint]]:
             if not isinstance(document.data, dict):
                 raise Unreadable("a rule file is a mapping of sections", Place(str(file), 1))
             documents.append(document)
+        except OSError as error:  # it went away since it was listed
+            complaints.append(unreadable(Unreadable(f"cannot be read: {error.strerror}", Place(str(file), 1))))
         except Unreadable as error:
             complaints.append(unreadable(error))
     return documents, complaints

@@ -18,7 +18,8 @@ _SYNTAX = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
+_ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
+"""What may be escaped; before anything else a backslash is a backslash, so that `\\.` and `\\d` need no doubling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,14 @@ class Matcher:
                 return self._regex.fullmatch(value) is None
 
     def __str__(self) -> str:
-        quoted = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else f'"{self.name}"'
-        return f'{name}{self.op}"{quoted}"'
+        name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else _quote(self.name)
+        return f"{name}{self.op}{_quote(self.value)}"
 
 
 def parse_matcher(text: str) -> Matcher:
     """Read one matcher. Raises ValueError that says how to write it, or what is wrong with its regex."""
-    found = _SYNTAX.fullmatch(text.strip().removeprefix("{").removesuffix("}"))
+    text = text.strip()
+    found = _SYNTAX.fullmatch(text[1:-1] if text.startswith("{") and text.endswith("}") else text)
     if not found:
         raise ValueError(
             'write a matcher as Alertmanager does: name="value", name!="value", name=~"regex" or name!~"regex"'
@@ -66,12 +67,17 @@ def parse_matcher(text: str) -> Matcher:
 def _compile(value: str) -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.dot_nl = True  # Prometheus and Alertmanager let "." match a line break
+    options.dot_nl = True  # as in Prometheus since 3.0; in Alertmanager "." stops at a line break
     try:
         return re2.compile(value, options)
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
         raise ValueError(f"write a regular expression of the RE2 dialect, as in Prometheus: {reason}") from None
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _unescape(text: str) -> str:

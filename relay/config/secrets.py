@@ -17,8 +17,8 @@ def read_secret(file: str | None, env: str | None, environ: Mapping[str, str] = 
     if file is not None:
         try:
             value = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text, or not a file's name"
             raise SecretMissing(f"the secret file {file} cannot be read: {reason}") from None
         place = f"the secret file {file}"
     elif env is not None:

@@ -1,11 +1,19 @@
 """How this process runs: from flags, then the environment (`RELAY_…`), then a settings file, then defaults."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from relay.config.complaints import Complaint, Rejected, complain, unreadable
 from relay.config.document import Document, Place, Unreadable, read
@@ -84,7 +92,7 @@ class Settings(BaseSettings):
     @classmethod
     def _host_and_port(cls, listen: str) -> str:
         host, colon, port = listen.rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65535:
+        if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError("write an address and a port, such as 127.0.0.1:9096 or :9096")
         return f"{host or '0.0.0.0'}:{port}"
 
@@ -126,12 +134,12 @@ class Settings(BaseSettings):
 def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Settings:
     """Read settings; `flags` that are None were not given. Raises `Rejected` with all that is wrong."""
     document = _document(file)
-    environment = dict(EnvSettingsSource(Settings)())
+    environment = _environment()
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings(**_merge(_merge(dict(document.data), environment), given))
     except ValidationError as invalid:
-        raise Rejected(_complaints(document, invalid, {**environment, **given})) from None
+        raise Rejected(_complain(document, error, environment, given) for error in invalid.errors()) from None
 
 
 def _document(file: Path | None) -> Document:
@@ -146,15 +154,35 @@ def _document(file: Path | None) -> Document:
         raise Rejected([unreadable(error)]) from None
 
 
-def _complaints(document: Document, invalid: ValidationError, elsewhere: Mapping[str, Any]) -> list[Complaint]:
-    complaints = []
-    for error in invalid.errors():
-        said = complain(document, error, Settings)
-        name = str(error["loc"][0]) if error["loc"] else ""
-        if name in elsewhere:
-            said = Complaint(Place(f"--{name} or RELAY_{name.upper()}", 1), said.problem, said.advice)
-        complaints.append(said)
-    return complaints
+def _environment() -> dict[str, Any]:
+    try:
+        return dict(EnvSettingsSource(Settings)())
+    except SettingsError as error:
+        name = re.search('field "(\\w+)"', str(error))
+        place = Place(f"RELAY_{name[1].upper()}" if name else "the environment", 0)
+        raise Rejected([Complaint(place, "it cannot be read", "write it as JSON, or set its parts")]) from None
+
+
+def _complain(
+    document: Document, error: ErrorDetails, environment: Mapping[str, Any], flags: Mapping[str, Any]
+) -> Complaint:
+    """Complain at the place that was believed: the flag, else the variable, else the line of the file."""
+    said = complain(document, error, Settings)
+    way = [str(step) for step in error["loc"]]
+    if way and way[0] in flags:
+        return Complaint(Place("--" + way[0].replace("_", "-"), 0), said.problem, said.advice)
+    if _holds(environment, way):
+        return Complaint(Place("RELAY_" + "__".join(way).upper(), 0), said.problem, said.advice)
+    return said
+
+
+def _holds(settings: Any, way: list[str]) -> bool:
+    """Whether a setting, or a section that lacks it, was given here."""
+    for step in way:
+        if not isinstance(settings, Mapping) or step not in settings:
+            return False
+        settings = settings[step]
+    return bool(way)
 
 
 def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
