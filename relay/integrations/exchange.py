@@ -59,8 +59,7 @@ class Exchange:
     def __init__(self, name: str, secret: str = "", timeout: float = TIMEOUT, clock: Clock | None = None) -> None:
         self.name = name
         self._secret = secret
-        self._seconds = timeout
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_TIMEOUT, timeout))
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_TIMEOUT, timeout / 2))
         self._clock = clock or WallClock()
 
     async def send(
@@ -89,8 +88,10 @@ class Exchange:
                 allow_redirects=False,
             ) as response:
                 answer = await _read(response)
+        except aiohttp.ConnectionTimeoutError:
+            raise Again(f"{self.name} cannot be connected to within {self._timeout.sock_connect:g} s") from None
         except TimeoutError:
-            raise Again(f"{self.name} did not answer within {self._seconds:g} s") from None
+            raise Again(f"{self.name} did not answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Again(f"{self.name}: {_trouble(error)}") from None
         if 300 <= answer.status < 400:

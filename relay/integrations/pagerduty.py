@@ -88,36 +88,34 @@ class PagerDuty:
 
     async def carry_out(self, effect: Effect, session: aiohttp.ClientSession) -> Delivered | None:
         """Send one event. `Delivered` tells that PagerDuty has taken a page in. Raises `Again` or `Never`."""
-        body = {"routing_key": self._key, **_event(effect)}
-        answer = await self._exchange.send(session, "POST", self._url, body=body)
+        answer = await self._exchange.send(session, "POST", self._url, body=_event(effect, self._key))
         if answer.status != 202 or answer.told().get("status") != "success":
             raise self._exchange.refusal(answer)
         return Delivered(effect.key, effect.target) if isinstance(effect, Page) else None
 
 
-def _event(effect: Effect) -> dict[str, Any]:
-    dedup_key = fold_key(effect.key, LONGEST_DEDUP_KEY)
+def _event(effect: Effect, routing_key: str) -> dict[str, Any]:
+    head = {"routing_key": routing_key, "dedup_key": fold_key(effect.key, LONGEST_DEDUP_KEY)}
     match effect:
         case Page(notice=notice):
-            return _trigger(dedup_key, notice, notice.title)
+            return _trigger(head, notice, notice.title)
         case UpdatePage(notice=notice, what=what):
-            return _trigger(dedup_key, notice, f"{what} | {notice.title}")
+            return _trigger(head, notice, f"{what} | {notice.title}")
         case AcknowledgePage():
-            return {"event_action": "acknowledge", "dedup_key": dedup_key}
+            return {**head, "event_action": "acknowledge"}
         case ResolvePage():
-            return {"event_action": "resolve", "dedup_key": dedup_key}
+            return {**head, "event_action": "resolve"}
         case _:
             raise Never(f"PagerDuty cannot carry out {type(effect).__name__}")
 
 
-def _trigger(dedup_key: str, notice: Notice, summary: str) -> dict[str, Any]:
-    room = MOST_BYTES - KEY_LENGTH * 4 - 100  # the routing key is added by whoever sends it
-    return first_fit(_triggers(dedup_key, notice, summary), lambda event: len(encode(event)), room)
+def _trigger(head: dict[str, Any], notice: Notice, summary: str) -> dict[str, Any]:
+    return first_fit(_triggers(head, notice, summary), lambda event: len(encode(event)), MOST_BYTES)
 
 
-def _triggers(dedup_key: str, notice: Notice, summary: str) -> Iterator[dict[str, Any]]:
+def _triggers(head: dict[str, Any], notice: Notice, summary: str) -> Iterator[dict[str, Any]]:
     """The same event, ever smaller; lazily, since nearly always the first one fits."""
-    event = {"event_action": "trigger", "dedup_key": dedup_key, "client": "Relay"}
+    event = {**head, "event_action": "trigger", "client": "Relay"}
     source = cut(notice.service, LONGEST_NAME) if notice.service.strip() else "Relay"
     payload = {
         "summary": cut(summary if summary.replace("|", "").strip() else f"Incident {notice.incident}", LONGEST_SUMMARY),

@@ -45,6 +45,10 @@ class Faults:
         if times > 0:
             self._waiting.append((fault, times))
 
+    def clear(self) -> None:
+        """Let all be well again."""
+        self._waiting.clear()
+
     def take(self) -> Fault | None:
         """Give the fault of the request that has come, if it has one."""
         if not self._waiting:
