@@ -1,10 +1,3 @@
-import pytest
+from databases import database, postgresql_url
 
-from relay.store.database import open_database
-
-
-@pytest.fixture
-def database(tmp_path):
-    opened = open_database(f"sqlite:///{tmp_path / 'relay.db'}")
-    yield opened
-    opened.close()
+__all__ = ["database", "postgresql_url"]
