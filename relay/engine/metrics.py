@@ -19,6 +19,12 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
+        self._of_intake(registry)
+        self._of_decisions(registry)
+        self._of_errands(registry)
+        self._of_state(registry)
+
+    def _of_intake(self, registry: CollectorRegistry) -> None:
         self.webhooks = Counter(
             "relay_webhooks_total", "Webhooks by source and HTTP status.", ["source", "status"], registry=registry
         )
@@ -47,6 +53,8 @@ class Metrics:
         self.queue_wait = Histogram(
             "relay_inbox_wait_seconds", "From accepting a webhook to deciding it.", buckets=_FAST, registry=registry
         )
+
+    def _of_decisions(self, registry: CollectorRegistry) -> None:
         self.turn = Histogram(
             "relay_turn_seconds", "How long a turn of the engine takes.", buckets=_FAST, registry=registry
         )
@@ -63,6 +71,8 @@ class Metrics:
         self.exhausted = Counter(
             "relay_escalation_exhausted_total", "Times the last resort was paged.", ["policy"], registry=registry
         )
+
+    def _of_errands(self, registry: CollectorRegistry) -> None:
         self.deliveries = Counter(
             "relay_deliveries_total",
             "Errands by target and outcome (done, again, never).",
@@ -75,6 +85,8 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+
+    def _of_state(self, registry: CollectorRegistry) -> None:
         self.waiting = Gauge("relay_inbox_waiting", "Webhooks accepted and not yet decided.", registry=registry)
         self.inbox_age = Gauge("relay_inbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
         self.outbox = Gauge("relay_outbox_waiting", "Errands not yet carried out.", registry=registry)
