@@ -18,13 +18,13 @@ class Metrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = registry = CollectorRegistry()
-        self._of_intake(registry)
-        self._of_decisions(registry)
-        self._of_errands(registry)
-        self._of_state(registry)
+        self.registry = CollectorRegistry()
+        self._of_alerts(self.registry)
+        self._of_incidents(self.registry)
+        self._of_errands(self.registry)
+        self._of_the_service(self.registry)
 
-    def _of_intake(self, registry: CollectorRegistry) -> None:
+    def _of_alerts(self, registry: CollectorRegistry) -> None:
         self.webhooks = Counter(
             "relay_webhooks_total", "Webhooks by source and HTTP status.", ["source", "status"], registry=registry
         )
@@ -53,12 +53,10 @@ class Metrics:
         self.queue_wait = Histogram(
             "relay_inbox_wait_seconds", "From accepting a webhook to deciding it.", buckets=_FAST, registry=registry
         )
+        self.waiting = Gauge("relay_inbox_waiting", "Webhooks accepted and not yet decided.", registry=registry)
+        self.inbox_age = Gauge("relay_inbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
 
-    def _of_decisions(self, registry: CollectorRegistry) -> None:
-        self.turn = Histogram(
-            "relay_turn_seconds", "How long a turn of the engine takes.", buckets=_FAST, registry=registry
-        )
-        self.turn_failures = Counter("relay_turn_failures_total", "Turns that the database refused.", registry=registry)
+    def _of_incidents(self, registry: CollectorRegistry) -> None:
         self.triggered = Counter(
             "relay_incidents_triggered_total", "Times people were needed for an incident.", registry=registry
         )
@@ -70,6 +68,12 @@ class Metrics:
         )
         self.exhausted = Counter(
             "relay_escalation_exhausted_total", "Times the last resort was paged.", ["policy"], registry=registry
+        )
+        self.open_incidents = Gauge("relay_incidents", "Incidents by phase.", ["phase"], registry=registry)
+        self.overdue = Gauge(
+            "relay_deadline_overdue_seconds",
+            "How long the oldest due deadline is overdue; 0 when none is.",
+            registry=registry,
         )
 
     def _of_errands(self, registry: CollectorRegistry) -> None:
@@ -85,18 +89,14 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
-
-    def _of_state(self, registry: CollectorRegistry) -> None:
-        self.waiting = Gauge("relay_inbox_waiting", "Webhooks accepted and not yet decided.", registry=registry)
-        self.inbox_age = Gauge("relay_inbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
         self.outbox = Gauge("relay_outbox_waiting", "Errands not yet carried out.", registry=registry)
         self.outbox_age = Gauge("relay_outbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
-        self.overdue = Gauge(
-            "relay_deadline_overdue_seconds",
-            "How long the oldest due deadline is overdue; 0 when none is.",
-            registry=registry,
+
+    def _of_the_service(self, registry: CollectorRegistry) -> None:
+        self.turn = Histogram(
+            "relay_turn_seconds", "How long a turn of the engine takes.", buckets=_FAST, registry=registry
         )
-        self.open_incidents = Gauge("relay_incidents", "Incidents by phase.", ["phase"], registry=registry)
+        self.turn_failures = Counter("relay_turn_failures_total", "Turns that the database refused.", registry=registry)
         self.reload_ok = Gauge(
             "relay_config_last_reload_successful", "1 if the rules last read are in use.", registry=registry
         )

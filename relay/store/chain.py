@@ -52,7 +52,7 @@ def seal(
 
 
 def verify(links: Iterable[Link], head: bytes, count: int) -> list[str]:
-    """Say what is wrong with a timeline, given the head and length that its incident remembers; empty when all is well."""
+    """Say what is wrong with a timeline, given the head and length its incident remembers; empty when all is well."""
     problems = []
     before, seq = FIRST, 0
     for link in links:

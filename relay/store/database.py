@@ -119,7 +119,8 @@ def _open_sqlite(url: URL) -> Database:
     except OSError:
         lock.close()
         raise StoreUnusable(
-            f"{path} is in use by another Relay. SQLite takes one; stop the other, choose another --data, or use PostgreSQL"
+            f"{path} is in use by another Relay. SQLite takes one: stop the other, choose another --data, or take "
+            "PostgreSQL, which takes several"
         ) from None
     writing = create_engine(url, pool_size=1, max_overflow=0)
     event.listen(writing, "connect", _prepare_sqlite)

@@ -159,5 +159,5 @@ outbox = Table(
     Index("outbox_of_page", "key", "id"),
     sqlite_autoincrement=True,
 )
-"""What is to be asked of the world, in order of `id`; `ref` is chosen by who asks, so that it need not be read back. Claiming one moves `due_at` to the end of the lease: if its holder dies, it falls
-due again by itself."""
+"""What is to be asked of the world, in order of `id`; `ref` is chosen by who asks, so that it need not be read back.
+Claiming one moves `due_at` to the end of the lease: if its holder dies, it falls due again by itself."""
