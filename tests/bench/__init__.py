@@ -1,0 +1,1 @@
+"""Relay beside its peers, in one run: ratios, not seconds. `python -m tests.bench --help`."""

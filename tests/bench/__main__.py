@@ -1,0 +1,27 @@
+"""`python -m tests.bench [--depth smoke|full] [--only intake1,steady] [--json FILE]`."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.bench.scenarios import run
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--depth", choices=("smoke", "full"), default="full")
+    options.add_argument("--only", default="", help="intake1,intake10,receiving,steady,open,memory,storm,kill")
+    options.add_argument("--json", type=Path, help="write the figures here too")
+    chosen = options.parse_args()
+    rows, broken = run(chosen.depth, chosen.only)
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "broken": broken}, indent=2))
+    for what in broken:
+        print(f"BROKEN: {what}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

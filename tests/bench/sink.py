@@ -1,0 +1,53 @@
+"""The pager, a process of its own: answers PagerDuty's Events API at once, and journals. `sink.py PORT LOG`."""
+
+import asyncio
+import re
+import sys
+import time
+from pathlib import Path
+
+KEY = re.compile(rb'"dedup_key": ?"([^"]*)"')
+ACTION = re.compile(rb'"event_action": ?"([^"]*)"')
+ID = re.compile(rb"bx-\d{9}")
+
+
+class Pager(asyncio.Protocol):
+    journal: list[str] = []
+
+    def connection_made(self, transport) -> None:
+        self.transport, self.waiting = transport, b""
+
+    def data_received(self, data: bytes) -> None:
+        self.waiting += data
+        while (end := self.waiting.find(b"\r\n\r\n")) >= 0:
+            head = self.waiting[:end].lower()
+            found = re.search(rb"content-length: *(\d+)", head)
+            size = int(found[1]) if found else 0
+            if len(self.waiting) < end + 4 + size:
+                return
+            body, self.waiting = self.waiting[end + 4 : end + 4 + size], self.waiting[end + 4 + size :]
+            key = KEY.search(body)
+            answer = b'{"status":"success","message":"Event processed","dedup_key":"%s"}' % (key[1] if key else b"")
+            self.transport.write(
+                b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                % (len(answer), answer)
+            )
+            action = ACTION.search(body)
+            ids = b",".join(sorted(set(ID.findall(body))))
+            said = b"%s\t%s\t%s" % (action[1] if action else b"", key[1] if key else b"", ids)
+            self.journal.append(f"{time.monotonic()}\t{said.decode()}")
+
+
+async def main(port: int, log: Path) -> None:
+    server = await asyncio.get_running_loop().create_server(Pager, "127.0.0.1", port, backlog=2048)
+    async with server:
+        with log.open("a") as sink:
+            while True:
+                await asyncio.sleep(0.2)
+                lines, Pager.journal = Pager.journal, []
+                sink.write("".join(f"{line}\n" for line in lines))
+                sink.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))
