@@ -1,5 +1,6 @@
 """Whatever a notice holds, every vendor takes the page, and the reader is told something of it."""
 
+import itertools
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
@@ -10,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rigs import KEY, NOON, NOTICE, RIGS, Rig, running
 
-from relay.incident.effects import Notice, Page, UpdatePage
+from relay.incident.effects import AcknowledgePage, Notice, Page, ResolvePage, UpdatePage
 from relay.integrations.exchange import encode
+from relay.integrations.fitting import length
 
 PIECES = st.one_of(
     st.text(max_size=20),
@@ -74,8 +76,13 @@ async def test_any_notice_is_taken_and_told(rig: Rig, notice: Notice, key: str, 
         (entry,) = it.vendor.journal
         _tells_something(rig, notice, entry.body)
 
-        assert (await it.ask(UpdatePage("pay", key, notice, what))).kind == "done"
-        assert len(it.vendor.pages()) == 1
+        for effect in (
+            UpdatePage("pay", key, notice, what),
+            AcknowledgePage("pay", key, by=what),
+            ResolvePage("pay", key, because=what),
+        ):
+            assert (await it.ask(effect)).kind == "done"
+        assert (len(it.vendor.pages()), it.vendor.open_keys()) == (1, frozenset())
         assert not [entry for entry in it.vendor.journal if entry.status != 202]
 
 
@@ -115,6 +122,17 @@ async def test_an_event_uses_the_room_there_is_and_no_more(tmp_path: Path) -> No
         sizes = [len(encode(entry.body)) for entry in it.vendor.journal]
         assert 511_000 < max(sizes) <= 512_000
         assert min(sizes) < 300_000, "some were too large, and shrunk"
+
+
+async def test_details_use_the_room_there_is_and_no_more(tmp_path: Path) -> None:
+    async with running(RIGS[1], tmp_path) as it:
+        for longest in range(700, 1_000, 10):
+            notice = replace(NOTICE, labels={f"{number}": "🔥" * (longest // 2) for number in range(10)})
+            assert (await it.ask(Page("pay", KEY, notice))).kind == "done"
+
+        sizes = [sum(map(length, itertools.chain(*e.body["details"].items()))) for e in it.vendor.journal]
+        assert 7_900 < max(sizes) <= 8_000
+        assert min(sizes[-5:]) < 6_000, "the last ones were too large, and shrunk"
 
 
 @pytest.mark.parametrize("rig", RIGS, ids=lambda rig: rig.name)

@@ -54,7 +54,7 @@ def test_a_rate_window_says_nothing_of_a_server_error() -> None:
 @given(st.one_of(st.text(), st.from_regex(r"[0-9TZ:+. ,A-Za-z-]{1,40}"), st.floats().map(str)))
 @example("0001-01-01T00:00:00+23:59")
 @example("9999-12-31T23:59:59-23:59")
-@example("Wed, 07 Jan 99999 12:02:00 GMT")
+@example("Wed, 07 Jan 99999999999999999999 12:02:00 GMT")
 @example("Mon, 1 Jan 1 00:00:00 +9999")
 def test_no_header_breaks_it(text: str) -> None:
     hint = wait_hint(429, {"Retry-After": text, "X-RateLimit-Reset": text}, NOON)
