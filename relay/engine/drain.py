@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 MOST_BYTES = 256 * 1024
 """Bodies decided in one turn, together (a larger one alone): what comes meanwhile waits for the turn to end."""
+FEWER_BYTES = 48 * 1024
+"""The same while senders wait for an answer."""
 MOST_AT_ONCE = 100
 """Webhooks that are decided in the turn that stores them."""
 
@@ -71,7 +73,7 @@ def drain(
         webhooks = [_store(transaction, one) for one in arrived]
         _decide_all(transaction, webhooks, rules, now, drained)
         return drained
-    bodies, drained.more = transaction.inbox.waiting(limit, MOST_BYTES)
+    bodies, drained.more = transaction.inbox.waiting(limit, FEWER_BYTES if arrived else MOST_BYTES)
     webhooks = [found for body in bodies if (found := _read(transaction, body, drained))]
     _decide_all(transaction, webhooks, rules, now, drained)
     transaction.inbox.decided([body.id for body in bodies])

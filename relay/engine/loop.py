@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import aiohttp
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from relay.clock import Clock
 from relay.engine.dispatch import Dispatch
-from relay.engine.drain import set_aside
+from relay.engine.drain import Arrived, set_aside
 from relay.engine.intake import Intake, Waiting, tell
 from relay.engine.metrics import Metrics
 from relay.engine.turn import MOST_WEBHOOKS, Turned, turn
@@ -28,6 +28,10 @@ LONGEST_SLEEP = 1.0
 """Seconds; another replica may have left work, and a clock may have been set."""
 GATHER = 0.003
 """Seconds for which a busy engine lets webhooks gather, so that more of them share the next flush to disk."""
+MANY = 50
+"""Webhooks that have come during one turn from which on they are stored first, and decided later."""
+DEFER = 0.25
+"""Seconds for which deciding may wait for storing."""
 AFTER_FAILURE = 1.0
 """Seconds before a turn that the database refused is tried again."""
 
@@ -57,6 +61,7 @@ class Loop:
         self._behind = True
         """Whether older webhooks may wait to be decided."""
         self._looked_at = -LONGEST_SLEEP
+        self._decided_at = 0.0
         self._next: datetime | None = None
         """The next deadline or retry that is known of."""
         self._unclaimed = False
@@ -116,10 +121,11 @@ class Loop:
         waiting = self._intake.take()
         arrived = [one.arrived for one in waiting]
 
+        webhooks = 0 if self._may_defer(arrived, began) else self._webhooks
+        behind = self._behind or webhooks == 0
+
         def work(connection: Connection) -> Turned:
-            return turn(
-                connection, arrived, answers, room, full, rules, now, self._webhooks, look=look, behind=self._behind
-            )
+            return turn(connection, arrived, answers, room, full, rules, now, webhooks, look=look, behind=behind)
 
         try:
             turned = await self._writer.transact(work)
@@ -133,8 +139,14 @@ class Loop:
             await self._failed(error)
             return Turned()
         tell(waiting)
+        if webhooks:
+            self._decided_at = began
         self._learned(turned, look, began)
         return turned
+
+    def _may_defer(self, arrived: Sequence[Arrived], monotonic: float) -> bool:
+        """Whether this turn may only store what has come: many wait for an answer, and deciding has not waited long."""
+        return len(arrived) >= MANY and monotonic - self._decided_at < DEFER
 
     def _must_look(self, now: datetime, monotonic: float) -> bool:
         """Whether this turn must look for what is due, and not only see to what has come."""

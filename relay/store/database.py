@@ -119,7 +119,7 @@ def _open_sqlite(url: URL) -> Database:
     except OSError:
         lock.close()
         raise StoreUnusable(
-            f"{path} is in use by another Relay. SQLite takes one: stop the other, choose another --data, or take "
+            f"{path} is in use by another Relay. SQLite takes one: stop the other, choose another --data, or use "
             "PostgreSQL, which takes several"
         ) from None
     writing = create_engine(url, pool_size=1, max_overflow=0)
@@ -138,7 +138,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("pragma journal_mode = wal")
     cursor.execute("pragma synchronous = full")
-    cursor.execute("pragma busy_timeout = 5000")
+    cursor.execute("pragma busy_timeout = 1000")
     cursor.execute("pragma cache_size = -16000")
     cursor.close()
 

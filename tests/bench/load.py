@@ -35,8 +35,13 @@ class Sender:
     async def post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, planned: float | None) -> None:
         body, first = self.body()
         began = planned or time.monotonic()
-        writer.write(f"{self.head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        try:
+            writer.write(f"{self.head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        except (asyncio.IncompleteReadError, OSError):  # the receiver was killed, which may be the point
+            self.refused += 1
+            await asyncio.sleep(0.05)
+            return
         at = head.find(b"content-length:")
         if at >= 0:
             await reader.readexactly(int(head[at + 15 :].split(b"\r\n")[0]))
@@ -81,8 +86,8 @@ class Sender:
                     await self.open(until)
                 else:
                     await asyncio.gather(*(self.closed(until) for _ in range(self.options.connections)))
-        except (asyncio.IncompleteReadError, OSError):
-            self.refused += 1  # the receiver was killed, which may be the point
+        except TimeoutError:
+            self.refused += 1
         took = time.monotonic() - began
         self.seconds.sort()
         return {

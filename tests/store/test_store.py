@@ -173,9 +173,9 @@ class TestSqlite:
         first = open_database(url)
         code = f"from relay.store.database import open_database; open_database({url!r})"
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        first.close()
         assert "is in use by another Relay" in second.stderr
         assert "use PostgreSQL" in second.stderr
-        first.close()
         open_database(url).close()
 
     def test_a_newer_database_is_refused_with_the_way_out(self, tmp_path):
