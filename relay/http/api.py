@@ -147,7 +147,7 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
     except NoSuchIncident as error:
         raise web.HTTPNotFound(text=str(error)) from None
     except NotNow as error:
-        raise web.HTTPConflict(text=str(error)) from None
+        raise web.HTTPConflict(text=f"{id_}: {error}") from None
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
     request.app[METRICS].happened(happened)

@@ -236,7 +236,7 @@ def _level_name(plan: Plan, step: int) -> str:
 def _resolve(recipient: Recipient, roster: Roster, now: datetime) -> tuple[str, str, str, str] | str:
     """Find target, person, user and reason for a recipient; or say why it is nobody."""
     if recipient.kind == "target":
-        return recipient.name, "", "", f"target {recipient.name}"
+        return recipient.name, "", "", "named by the policy"
     name, because = recipient.name, "named by the policy"
     if recipient.kind == "rotation":
         found = oncall.on_call(recipient.name, roster.rotations, roster.overrides, now)

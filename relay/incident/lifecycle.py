@@ -97,13 +97,14 @@ def follow(phase: str, event: Event) -> str:
     """The phase that the event leads to. Raises `NotNow`."""
     leads_to = NEXT[phase].get(type(event))
     if leads_to is None:
-        raise NotNow(f"{type(event).__name__} cannot happen while {phase}; what can: {', '.join(possible(phase))}")
+        verb = _VERBS.get(type(event), type(event).__name__)
+        raise NotNow(f"{verb} is not possible while it is {phase}; possible: {', '.join(possible(phase))}")
     return leads_to
 
 
-_ASKED_FOR = (Acknowledged, Escalated, NoteAdded, Resolved)
+_VERBS: dict[type[Event], str] = {Acknowledged: "ack", Escalated: "escalate", NoteAdded: "note", Resolved: "resolve"}
 
 
 def possible(phase: str) -> list[str]:
-    """Names of the things that people can do in a phase."""
-    return [kind.__name__ for kind in _ASKED_FOR if kind in NEXT[phase]]
+    """What people can do in a phase, by the names it has in the API and on the command line."""
+    return [verb for kind, verb in _VERBS.items() if kind in NEXT[phase]]

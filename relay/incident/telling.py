@@ -64,7 +64,8 @@ def _of_decisions(event: Event) -> str:
         case Triggered(because):
             return f"people are needed: {because}"
         case Paged(ring):
-            return f"paged {ring.person or ring.recipient} through {ring.target}: {ring.because}"
+            who = f"{ring.person} through {ring.target}" if ring.person else ring.target
+            return f"paged {who}: {ring.because}"
         case LevelPassed(level, because):
             return f"{level} passed: {because}"
         case EscalationExhausted(policy):

@@ -60,7 +60,7 @@ class Database:
         raise AssertionError("the last try returns or raises")
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Look things up, without waiting for those who write. Raises `StoreUnavailable`."""
+        """Look things up in one snapshot, without waiting for those who write. Raises `StoreUnavailable`."""
         try:
             with self._reading.connect() as connection:
                 return work(connection)
@@ -130,11 +130,17 @@ def _open_sqlite(url: URL) -> Database:
         creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True),
         poolclass=NullPool,
     )
+    event.listen(reading, "connect", _leave_transactions_to_us)
+    event.listen(reading, "begin", _begin_snapshot)
     return Database(url, writing, reading, lock)
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+def _leave_transactions_to_us(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions are begun below, and not by the driver's guess
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    _leave_transactions_to_us(connection, _)
     cursor = connection.cursor()
     cursor.execute("pragma journal_mode = wal")
     cursor.execute("pragma synchronous = full")
@@ -147,13 +153,17 @@ def _begin_immediately(connection: Connection) -> None:
     connection.exec_driver_sql("begin immediate")
 
 
+def _begin_snapshot(connection: Connection) -> None:
+    connection.exec_driver_sql("begin")
+
+
 def _open_postgresql(url: URL) -> Database:
     url = url.set(drivername="postgresql+psycopg")
     try:
         writing = create_engine(url, pool_size=4, pool_pre_ping=True, isolation_level="READ COMMITTED")
     except ModuleNotFoundError:
         raise StoreUnusable('PostgreSQL needs its driver: pip install "relay[postgres]"') from None
-    return Database(url, writing, writing, None)
+    return Database(url, writing, writing.execution_options(isolation_level="REPEATABLE READ"), None)
 
 
 def _lost_a_race(error: SQLAlchemyError) -> bool:

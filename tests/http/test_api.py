@@ -29,7 +29,7 @@ async def test_an_incident_is_shown_with_its_timeline_and_what_can_be_done(relay
     status, shown = await relay.ask("GET", incident, role="viewer")
     assert status == 200
     assert shown["title"].startswith("SEV-3 checkout: HighErrorRate (1 alert fires, since ")
-    assert shown["can"] == ["Acknowledged", "Escalated", "NoteAdded", "Resolved"]
+    assert shown["can"] == ["ack", "escalate", "note", "resolve"]
     assert [entry["kind"] for entry in shown["timeline"]][:5] == [
         "Opened",
         "AlertsFired",
@@ -65,7 +65,7 @@ async def test_people_act_in_words(relay, incident):
 async def test_what_cannot_happen_is_409_in_words(relay, incident):
     await relay.ask("POST", f"{incident}/resolve", {}, role="responder")
     status, said = await relay.ask("POST", f"{incident}/ack", {}, role="responder")
-    assert (status, said["error"]) == (409, "Acknowledged cannot happen while resolved; what can: NoteAdded")
+    assert (status, said["error"]) == (409, "INC-1: ack is not possible while it is resolved; possible: note")
 
 
 async def test_a_command_that_is_refused_half_way_leaves_nothing(relay, incident):

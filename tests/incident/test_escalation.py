@@ -162,7 +162,7 @@ def test_nothing_waits_after_the_end():
 
 def test_an_impossible_event_is_refused_in_words():
     story = Playbook().fires().ends()
-    with pytest.raises(NotNow, match="Acknowledged cannot happen while resolved; what can: NoteAdded"):
+    with pytest.raises(NotNow, match="ack is not possible while it is resolved; possible: note"):
         story.when(Acknowledged("ana"))
 
 

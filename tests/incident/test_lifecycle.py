@@ -121,17 +121,17 @@ def test_an_event_is_never_taken_for_an_effect():
 def test_what_a_phase_does_not_list_is_refused_in_words():
     with pytest.raises(NotNow) as refused:
         follow("closed", an(AlertsFired))
-    assert str(refused.value) == "AlertsFired cannot happen while closed; what can: NoteAdded"
+    assert str(refused.value) == "AlertsFired is not possible while it is closed; possible: note"
 
 
 def test_what_people_can_do_in_each_phase():
     assert {phase: possible(phase) for phase in PHASES} == {
-        "new": ["NoteAdded", "Resolved"],
-        "held": ["Acknowledged", "NoteAdded", "Resolved"],
-        "triggered": ["Acknowledged", "Escalated", "NoteAdded", "Resolved"],
-        "acknowledged": ["Acknowledged", "Escalated", "NoteAdded", "Resolved"],
-        "resolved": ["NoteAdded"],
-        "closed": ["NoteAdded"],
+        "new": ["note", "resolve"],
+        "held": ["ack", "note", "resolve"],
+        "triggered": ["ack", "escalate", "note", "resolve"],
+        "acknowledged": ["ack", "escalate", "note", "resolve"],
+        "resolved": ["note"],
+        "closed": ["note"],
     }
 
 

@@ -47,6 +47,20 @@ def test_every_recorded_event_is_read_as_it_was_written(world):
         assert read_event(entry.kind, write_event(entry.event)) == entry.event
 
 
+def test_what_is_read_together_is_of_one_moment(database, world):
+    world.post(told())
+
+    def work(connection):
+        before = find_incident(connection, "INC-1")
+        world.post(told("Another"))
+        return before, find_incident(connection, "INC-1"), verify_timeline(connection, "INC-1")
+
+    before, after, problems = database.read(work)
+    assert before == after
+    assert problems == []
+    assert world.only() != before
+
+
 def test_a_decision_is_kept_whole_or_not_at_all(database):
     made_of, alert = rules(), an_alert()
 

@@ -1,0 +1,136 @@
+"""Commands against a running service: what they say, what they do, and what they say when it cannot be done."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner
+from service import TOKENS, service
+from world import told
+
+from relay.cli import main
+from relay.demo.standins import pagerduty
+
+
+@pytest.fixture
+async def relay(tmp_path):
+    async with pagerduty.stand_in() as vendor, service(tmp_path, vendor.url) as running:
+        await running.post(webhook(told()))
+        async with asyncio.timeout(5):
+            while (await running.ask("GET", "/api/v1/incidents/INC-1", role="viewer"))[0] != 200:
+                await asyncio.sleep(0.01)
+        yield running
+
+
+def webhook(*alerts):
+    return {"version": "4", "groupKey": "{}:{}", "alerts": alerts}
+
+
+def on(running):
+    async def say(*words, role="responder", url=None):
+        environment = {
+            "RELAY_URL": url or f"http://127.0.0.1:{running.running.address[1]}",
+            "RELAY_TOKEN": TOKENS.get(role),
+            "COLUMNS": "150",
+        }
+        return await asyncio.to_thread(CliRunner().invoke, main, words, env=environment, catch_exceptions=False)
+
+    return say
+
+
+async def test_incidents_are_listed_and_shown(relay):
+    say = on(relay)
+    listed = await say("incident", "list")
+    assert listed.exit_code == 0
+    assert [line.split()[:3] for line in listed.output.splitlines() if "INC-" in line][-1] == [
+        "INC-1",
+        "SEV-3",
+        "triggered",
+    ]
+    shown = (await say("incident", "show", "1")).output
+    assert shown.startswith("INC-1  SEV-3 checkout: HighErrorRate (1 alert fires")
+    assert "paged     Ada through pd-ada (L1)" in shown
+    assert "policies.p" not in shown
+    explained = (await say("explain", "inc-1")).output
+    assert "paged Ada through pd-ada: L1 of p: Ada named by the policy" in explained
+
+
+async def test_people_act_in_words(relay):
+    say = on(relay)
+    for words, said in [
+        (["note", "INC-1", "looking"], "INC-1: responder: looking"),
+        (["ack", "1", "--note", "mine"], "INC-1: acknowledged by responder"),
+        (["escalate", "inc-1", "--reason", "need Bob"], "INC-1: escalated by responder: need Bob"),
+        (["resolve", "INC-1", "--because", "restarted"], "INC-1: resolved by responder: restarted"),
+    ]:
+        answer = await say("incident", *words)
+        assert (answer.exit_code, answer.output.strip()) == (0, said)
+    assert "no incidents that are held" in (await say("incident", "list", "--phase", "held")).output
+
+
+async def test_answers_for_machines(relay):
+    say = on(relay)
+    assert json.loads((await say("incident", "show", "1", "-o", "json")).output)["id"] == "INC-1"
+    assert json.loads((await say("incident", "ack", "1", "-o", "json")).output)["said"].startswith("INC-1")
+    assert json.loads((await say("verify", "-o", "json")).output)["problems"] == {}
+    assert json.loads((await say("quarantine", "-o", "json")).output)["quarantine"] == []
+
+
+async def test_what_could_not_be_used_is_listed(relay):
+    assert (await on(relay)("quarantine")).output == "nothing is in quarantine\n"
+    await relay.post(webhook(told("Other"), {"labels": 5}))
+    assert "prod  alert 1 of webhook" in (await on(relay)("quarantine")).output
+
+
+async def test_timelines_are_verified(relay):
+    said = await on(relay)("verify")
+    assert said.exit_code == 0
+    assert said.output.strip().endswith("timelines are sound")
+
+
+@pytest.mark.parametrize(
+    ("words", "role", "complaint"),
+    [
+        (["incident", "show", "99"], "viewer", "INC-99"),
+        (["incident", "ack", "1"], "viewer", "responder"),
+        (["incident", "list"], None, "set RELAY_TOKEN or --token-file"),
+        (["incident", "list", "--phase", "burning"], "viewer", "burning"),
+    ],
+)
+async def test_a_refusal_is_told_in_the_services_words(relay, words, role, complaint):
+    said = await on(relay)(*words, role=role)
+    assert said.exit_code == 3
+    assert complaint in said.stderr
+
+
+async def test_what_is_no_incident_is_wrong_usage(relay):
+    said = await on(relay)("incident", "ack", "abc")
+    assert said.exit_code == 2
+    assert "write INC-12 or 12" in said.stderr
+
+
+async def test_acting_twice_is_refused_with_what_can_be_done(relay):
+    say = on(relay)
+    await say("incident", "resolve", "1")
+    again = await say("incident", "ack", "1")
+    assert again.exit_code == 3
+    assert "INC-1" in again.stderr
+
+
+async def test_a_service_that_is_not_there(relay):
+    said = await on(relay)("incident", "list", url="http://127.0.0.1:9")
+    assert said.exit_code == 3
+    assert "http://127.0.0.1:9 cannot be reached" in said.stderr
+
+
+async def test_a_server_that_is_not_relay(relay):
+    metrics = f"http://127.0.0.1:{relay.running.address[1]}/metrics?"
+    said = await on(relay)("incident", "list", url=metrics)
+    assert said.exit_code == 3
+    assert "not as Relay does: check --url" in said.stderr
+
+
+async def test_a_token_file_that_is_missing_is_wrong_usage(relay, tmp_path):
+    said = await on(relay)("incident", "list", "--token-file", str(tmp_path / "nothing"))
+    assert said.exit_code == 2
+    assert "cannot be read" in said.stderr

@@ -1,0 +1,202 @@
+"""`relay check`, `relay explain`, `relay serve` with something wrong: what people read, and the exit code."""
+
+import json
+import re
+import socket
+import stat
+from hashlib import sha256
+
+import pytest
+from click.testing import CliRunner
+from service import RULES
+
+from relay.cli import COMMANDS, main
+
+
+def relay(*words, **options):
+    return CliRunner().invoke(main, words, catch_exceptions=False, **options)
+
+
+@pytest.fixture
+def rules(tmp_path):
+    (tmp_path / "pd").write_text("0123456789abcdef0123456789abcdef")
+    written = tmp_path / "rules.yaml"
+    written.write_text(RULES.format(secrets=tmp_path, pagerduty="http://127.0.0.1:9"))
+    return written
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_is_for(command):
+    said = relay(command, "--help")
+    assert said.exit_code == 0
+    assert re.search(r"^  [A-Z].{20,}", said.output, re.MULTILINE)
+    assert command in relay("--help").output
+
+
+def test_a_command_that_does_not_exist_is_wrong_usage():
+    said = relay("chekc")
+    assert said.exit_code == 2
+    assert "No such command 'chekc'" in said.output
+
+
+class TestCheck:
+    def test_sound_rules(self, rules):
+        said = relay("check", str(rules))
+        assert (said.exit_code, said.stderr) == (0, "")
+        assert re.fullmatch(
+            r"the rules are sound \(revision \w{12}\): 1 route, 1 policy, 0 rotations, 0 severity rules, 0 windows, "
+            r"2 targets\n",
+            said.stdout,
+        )
+
+    def test_every_mistake_at_once_with_its_place_and_what_to_write(self, tmp_path):
+        path = tmp_path / "rules.yaml"
+        path.write_text("route: {policy: payment, group_bye: [service]}\npolicies:\n  payments:\n    levels: []\n")
+        said = relay("check", str(path))
+        assert said.exit_code == 1
+        assert said.stderr == "4 mistakes\n"
+        assert f"{path}:1:26: " in said.stdout
+        assert "group_by" in said.stdout
+        assert re.search(r"^ +\^+ ", said.stdout, re.MULTILINE)
+
+    def test_mistakes_for_machines(self, tmp_path):
+        path = tmp_path / "rules.yaml"
+        path.write_text("route: {policy: payment, group_bye: [service]}\n")
+        said = relay("check", str(path), "-o", "json")
+        assert said.exit_code == 1
+        found = json.loads(said.stdout)
+        assert {(item["file"], item["line"], item["level"]) for item in found} == {(str(path), 1, "error")}
+
+    def test_a_secret_file_that_is_missing_is_a_warning_unless_asked(self, rules, tmp_path):
+        (tmp_path / "pd").unlink()
+        warned = relay("check", str(rules))
+        assert warned.exit_code == 0
+        assert warned.stdout.count("warning: the secret file") == 2
+        refused = relay("check", str(rules), "--secrets")
+        assert refused.exit_code == 1
+        assert "2 mistakes" in refused.stderr
+
+    def test_a_directory_that_is_not_there(self, tmp_path):
+        said = relay("check", str(tmp_path / "nowhere"))
+        assert said.exit_code == 1
+        assert "nowhere" in said.stdout
+
+
+class TestExplain:
+    def explain(self, rules, *words):
+        return relay("explain", "--rules", str(rules), *words)
+
+    def test_who_is_rung_when_and_by_which_line(self, rules):
+        said = self.explain(rules, "alertname=Down", "service=shop", "--at", "2026-03-29T02:30+02:00")
+        assert said.exit_code == 0
+        lines = said.output.splitlines()
+        assert lines[0] == f"route     root ({rules}:13)"
+        assert lines[1] == f"policy    p ({rules}:9)"
+        assert lines[2] == "group     p{service='shop'}"
+        paged = [(line.split()[0], line.split()[2]) for line in lines if " paged " in line]
+        assert paged == [("+0s", "Ada"), ("+1h", "Bob")]
+
+    def test_for_machines(self, rules):
+        said = json.loads(self.explain(rules, "alertname=Down", "--at", "2026-03-29T02:30", "-o", "json").output)
+        assert said["at"] == "2026-03-29T02:30:00+00:00"
+        assert {"after": "+0s", "event": "Opened"}.items() <= said["story"][0].items()
+
+    @pytest.mark.parametrize(
+        ("words", "complaint"),
+        [
+            (["Down"], '"Down" is not a label: write name=value'),
+            (["=Down"], '"=Down" is not a label: write name=value'),
+            (["a=b", "--at", "tomorrow"], '"tomorrow" is not a time: write 2026-03-29T02:30+02:00'),
+            (["a=b", "--fact", "x=many"], '"many" is not a number'),
+            (["a=b", "--fact", "x"], '"x" is not a fact: write name=value'),
+            (["a=b", "--for", "1 fortnight"], "write a duration such as 30s, 5m, 1h30m or 2d"),
+            ([], "Missing argument"),
+        ],
+    )
+    def test_wrong_usage(self, rules, words, complaint):
+        said = self.explain(rules, *words)
+        assert said.exit_code == 2
+        assert complaint in said.output
+
+    def test_broken_rules_are_told_as_check_tells_them(self, tmp_path):
+        path = tmp_path / "rules.yaml"
+        path.write_text("route: 5\n")
+        said = self.explain(path, "alertname=Down")
+        assert said.exit_code == 1
+        assert f"{path}:1:8" in said.output
+
+
+class TestServe:
+    """`relay serve` with something wrong ends at once, says what, and changes nothing."""
+
+    def serve(self, tmp_path, *words):
+        given = {"--rules": str(tmp_path / "rules.yaml"), "--data": str(tmp_path / "data"), "--listen": "127.0.0.1:0"}
+        given |= dict(zip(words[::2], words[1::2], strict=True))
+        return relay("serve", *(word for pair in given.items() for word in pair))
+
+    def test_broken_rules(self, tmp_path):
+        (tmp_path / "rules.yaml").write_text("route: {policy: nobody}\n")
+        said = self.serve(tmp_path)
+        assert said.exit_code == 1
+        assert "Relay did not start: mend the files above." in said.stderr
+        assert not (tmp_path / "data").exists()
+
+    def test_no_rules(self, tmp_path):
+        said = self.serve(tmp_path, "--rules", str(tmp_path / "nowhere"))
+        assert said.exit_code == 1
+        assert "nowhere" in said.stderr
+
+    def test_a_settings_file_with_a_mistake(self, rules, tmp_path):
+        (tmp_path / "relay.yaml").write_text("sources: {prod: {tokenfile: x}}\n")
+        said = self.serve(tmp_path, "--config", str(tmp_path / "relay.yaml"))
+        assert said.exit_code == 1
+        assert "relay.yaml:1:" in said.stderr
+        assert "token_file" in said.stderr
+
+    def test_a_secret_file_that_is_missing(self, rules, tmp_path):
+        (tmp_path / "relay.yaml").write_text(f"sources: {{prod: {{token_file: {tmp_path}/nothing}}}}\n")
+        said = self.serve(tmp_path, "--config", str(tmp_path / "relay.yaml"))
+        assert said.exit_code == 3
+        assert f"{tmp_path}/nothing" in said.stderr
+
+    def test_a_port_in_use(self, rules, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            said = self.serve(tmp_path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert said.exit_code == 3
+        assert re.search(r"Relay did not start: .*127\.0\.0\.1:\d+.*in use", said.stderr)
+
+    @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "127.0.0.1:http", ":"])
+    def test_an_address_that_is_none(self, rules, tmp_path, address):
+        said = self.serve(tmp_path, "--listen", address)
+        assert said.exit_code in (1, 3)
+        assert "Traceback" not in said.stderr
+
+    @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "postgresql://relay:hunter2@127.0.0.1:9/relay"])
+    def test_a_database_that_cannot_be_had(self, rules, tmp_path, url):
+        said = self.serve(tmp_path, "--database", url)
+        assert said.exit_code == 3
+        assert "Relay did not start: " in said.stderr
+        assert "hunter2" not in said.stderr
+
+    def test_a_data_directory_that_is_a_file(self, rules, tmp_path):
+        (tmp_path / "data").write_text("")
+        said = self.serve(tmp_path)
+        assert said.exit_code == 3
+        assert "cannot be written" in said.stderr
+
+    def test_the_data_directory_is_for_its_owner_alone(self, rules, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.serve(tmp_path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+def test_a_token_is_made_with_its_digest():
+    first, second = (json.loads(relay("token", "-o", "json").output) for _ in range(2))
+    assert first["token"] != second["token"]
+    assert sha256(first["token"].encode()).hexdigest() == first["sha256"]
+
+
+def test_the_api_is_described():
+    described = json.loads(relay("openapi").output)
+    assert described["openapi"].startswith("3.")
+    assert "/api/v1/incidents/{id}/ack" in described["paths"]
