@@ -1,10 +1,10 @@
 """`relay serve`: run the service."""
 
-import asyncio
 import sys
 from pathlib import Path
 
 import click
+import uvloop
 
 from relay.cli.logs import configure
 from relay.config.complaints import Rejected
@@ -34,7 +34,7 @@ def serve(config: Path | None, **flags: str | None) -> None:
         settings = load_settings(config, flags)
         configure(settings.log_format)
         _warn_of_closed_doors(settings)
-        asyncio.run(serve_(settings))
+        uvloop.run(serve_(settings))
     except BaseExceptionGroup as failures:
         _fail(_first(failures))
     except Exception as failure:

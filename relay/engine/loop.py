@@ -30,7 +30,7 @@ GATHER = 0.003
 """Seconds for which a busy engine lets webhooks gather, so that more of them share the next flush to disk."""
 MANY = 50
 """Webhooks that have come during one turn from which on they are stored first, and decided later."""
-DEFER = 0.25
+DEFER = 0.5
 """Seconds for which deciding may wait for storing."""
 AFTER_FAILURE = 1.0
 """Seconds before a turn that the database refused is tried again."""
