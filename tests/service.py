@@ -19,8 +19,8 @@ TOKENS = {"viewer": "viewer-secret", "responder": "responder-secret", "admin": "
 
 RULES = """\
 targets:
-  pd-ada: {{type: pagerduty, routing_key_file: {secrets}/pd, url: "{pagerduty}"}}
-  pd-bob: {{type: pagerduty, routing_key_file: {secrets}/pd, url: "{pagerduty}"}}
+  pd-ada: {{type: pagerduty, routing_key_file: {secrets}/pd, per_minute: 0, url: "{pagerduty}"}}
+  pd-bob: {{type: pagerduty, routing_key_file: {secrets}/pd, per_minute: 0, url: "{pagerduty}"}}
 people:
   ada: {{name: Ada, via: pd-ada}}
   bob: {{name: Bob, via: pd-bob}}

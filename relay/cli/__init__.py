@@ -11,6 +11,7 @@ COMMANDS = {
     "explain": "relay.cli.explain:explain",
     "incident": "relay.cli.incident:incident",
     "quarantine": "relay.cli.operate:quarantine",
+    "outbox": "relay.cli.operate:outbox",
     "verify": "relay.cli.operate:verify",
     "token": "relay.cli.operate:token",
     "openapi": "relay.cli.operate:openapi",

@@ -1,4 +1,4 @@
-"""Small commands for those who operate Relay: quarantine, verify, token, openapi."""
+"""Small commands for those who operate Relay: quarantine, outbox, verify, token, openapi."""
 
 import hashlib
 import json
@@ -29,6 +29,25 @@ def quarantine(limit: int, url: str, token_file: Path | None, output: str) -> No
         click.echo(f"{item['received_at'][:19]}  {item['source']}  {what} {item['inbox']}: {item['reason']}")
     if not found["quarantine"]:
         click.echo("nothing is in quarantine")
+
+
+@click.command()
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500))
+@remote_options
+@output_option
+def outbox(limit: int, url: str, token_file: Path | None, output: str) -> None:
+    """List pages and other messages that are still to be sent, the most severe first."""
+    found = Remote(url, token_file).get("/api/v1/outbox", limit=limit)
+    if output == "json":
+        return as_json(found)
+    for errand in found["errands"]:
+        tried = f"tried {errand['attempts']} times, " if errand["attempts"] else ""
+        state = "is being sent" if errand["claimed"] else f"due {errand['due_at'][:19]}"
+        asked = f"asked for {errand['created_at'][:19]}"
+        what = f"{errand['incident']}  SEV-{errand['severity']}  {errand['kind']} to {errand['target']}"
+        click.echo(f"{what}: {tried}{state}, {asked}")
+    if not found["errands"]:
+        click.echo("nothing waits to be sent")
 
 
 @click.command()

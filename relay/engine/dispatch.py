@@ -9,6 +9,7 @@ import structlog
 
 from relay.clock import Clock
 from relay.engine.metrics import Metrics
+from relay.engine.pace import Pace
 from relay.engine.settle import Answer, Said
 from relay.incident.events import Delivered
 from relay.integrations.courier import Again, Courier, Never
@@ -34,12 +35,14 @@ class Dispatch:
     def __init__(
         self,
         couriers: Callable[[], Mapping[str, Courier]],
+        pace: Pace,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self.answered: Callable[[float], None] = _nobody_listens
         """Called for each answer, with the seconds within which it wants to be taken in."""
         self._couriers = couriers
+        self._pace = pace
         self._clock = clock
         self._metrics = metrics
         self._answers: list[Answer] = []
@@ -56,12 +59,13 @@ class Dispatch:
 
     def room(self, target: str) -> int:
         """How many more errands a target can take now."""
-        return LANE - self._under_way[target]
+        return min(LANE - self._under_way[target], self._pace.room(target))
 
     @property
     def full(self) -> frozenset[str]:
         """Targets that can take none."""
-        return frozenset(target for target, count in self._under_way.items() if count >= LANE)
+        busy = frozenset(target for target, count in self._under_way.items() if count >= LANE)
+        return busy | self._pace.closed()
 
     @property
     def idle(self) -> bool:
@@ -72,6 +76,7 @@ class Dispatch:
         """Begin to carry errands out."""
         for errand in errands:
             self._under_way[errand.effect.target] += 1
+            self._pace.take(errand.effect.target)
             tasks.create_task(self._carry_out(errand, session))
 
     async def _carry_out(self, errand: Errand, session: aiohttp.ClientSession) -> None:
@@ -80,6 +85,11 @@ class Dispatch:
             said = await self._ask(errand, session)
         finally:
             self._under_way[target] -= 1
+        if isinstance(said, Again):
+            self._pace.failed(target, said.after)
+        else:
+            self._pace.answered(target)
+        self._metrics.broken.labels(target).set(target in self._pace.broken())
         answer = Answer(errand, said)
         if isinstance(said, Again | Never):
             kind = type(errand.effect).__name__

@@ -89,6 +89,12 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.broken = Gauge(
+            "relay_target_broken",
+            "1 while a target fails so often that it is left alone for a while.",
+            ["target"],
+            registry=registry,
+        )
         self.outbox = Gauge("relay_outbox_waiting", "Errands not yet carried out.", registry=registry)
         self.outbox_age = Gauge("relay_outbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
 

@@ -1,20 +1,21 @@
 """The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
 
 from relay.clock import Clock
-from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of
+from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of, suggest
 from relay.config.document import Document
 from relay.config.files import read_all, revision
 from relay.config.secrets import SecretMissing
 from relay.engine.metrics import Metrics
 from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
+from relay.incident.fallback import Fallback
 from relay.integrations import Target
 from relay.integrations.courier import Courier
 
@@ -52,12 +53,37 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
     if complaints:
         raise Rejected(complaints)
     targets = {name: target for _, file in files for name, target in file.targets.items()}
-    rules = incident_rules.join(files, targets, revision(documents), link_base)
+    if wrong := list(_fallbacks_refer(files, targets)):
+        raise Rejected(wrong)
+    rules = replace(
+        incident_rules.join(files, targets, revision(documents), link_base),
+        fallbacks={name: Fallback(t.fallback, t.late_after) for name, t in targets.items() if t.fallback},
+    )
     couriers, missing = _couriers(files)
     if missing and secrets:
         raise Rejected(missing)
     warnings = (*(_warning(c) for c in missing), *_of_targets(files))
     return Ruleset(rules, targets, couriers, warnings)
+
+
+def _fallbacks_refer(files: list[tuple[Document, RuleFile]], targets: Mapping[str, Target]) -> Iterator[Complaint]:
+    """Complain about a fallback that is no target, or that leads back to the target it stands in for."""
+    for document, file in files:
+        for name, target in file.targets.items():
+            way = ("targets", name, "fallback")
+            if target.fallback and target.fallback not in targets:
+                advice = suggest(target.fallback, targets)
+                yield complain_at(document, way, f'there is no target "{target.fallback}"', advice)
+            elif name in _chain(target.fallback, targets):
+                yield complain_at(document, way, "this fallback leads back here", "let the last one have no fallback")
+
+
+def _chain(name: str, targets: Mapping[str, Target]) -> list[str]:
+    chain: list[str] = []
+    while name in targets and name not in chain:
+        chain.append(name)
+        name = targets[name].fallback
+    return chain
 
 
 def _couriers(files: list[tuple[Document, RuleFile]]) -> tuple[dict[str, Courier], list[Complaint]]:
@@ -109,6 +135,10 @@ class RulesInUse:
         """The couriers of the rules' targets, and of those that settings name."""
         return self._all
 
+    def limits(self) -> Mapping[str, int]:
+        """Requests a minute that each target takes; 0 for no limit."""
+        return self._limits
+
     @property
     def warnings(self) -> tuple[Complaint, ...]:
         """What `relay check` warns of."""
@@ -132,6 +162,7 @@ class RulesInUse:
 
     def _took(self) -> None:
         self._all = {**self._ruleset.couriers, **self._extra}
+        self._limits = {name: target.per_minute for name, target in self._ruleset.targets.items()}
         self._metrics.reload_ok.set(1)
         self._metrics.reload_at.set(self._clock.now().timestamp())
         for warning in self._ruleset.warnings:

@@ -16,10 +16,12 @@ from relay.http.alertmanager import CLOCK, METRICS
 from relay.http.routes import Route
 from relay.http.views import (
     Acknowledge,
+    ErrandView,
     Escalate,
     IncidentDetail,
     IncidentList,
     Note,
+    Outbox,
     QuarantineList,
     QuarantineView,
     Resolve,
@@ -36,6 +38,7 @@ from relay.store.reading import (
     find_incident,
     incident_ids,
     list_incidents,
+    read_outbox,
     read_quarantine,
     read_timeline,
     verify_timeline,
@@ -106,6 +109,14 @@ async def quarantine(request: web.Request) -> web.Response:
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
     rows = await _read(request, lambda connection: read_quarantine(connection, limit))
     return _json(QuarantineList(quarantine=[QuarantineView(**row._mapping) for row in rows]))
+
+
+async def outbox(request: web.Request) -> web.Response:
+    """List what is still to be asked of the world."""
+    require(request, "viewer")
+    limit = _number(request, "limit", 50, 1, MOST_LISTED)
+    rows = await _read(request, lambda connection: read_outbox(connection, limit))
+    return _json(Outbox(errands=[ErrandView(**row._mapping) for row in rows]))
 
 
 async def verify(request: web.Request) -> web.Response:
@@ -260,6 +271,16 @@ ROUTES = (
         "List alerts and webhooks that could not be used",
         role="responder",
         gives=QuarantineList,
+        query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
+        refusals=(400, 401, 403, 503),
+    ),
+    Route(
+        "GET",
+        "/api/v1/outbox",
+        outbox,
+        "List pages and other messages that are still to be sent",
+        role="viewer",
+        gives=Outbox,
         query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
         refusals=(400, 401, 403, 503),
     ),

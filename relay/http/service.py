@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from relay.engine.dispatch import Dispatch
 from relay.engine.intake import Intake
 from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
+from relay.engine.pace import Pace
 from relay.engine.ruleset import RulesInUse
 from relay.engine.writer import Writer
 from relay.http.access import read_access
@@ -72,7 +74,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     access = read_access(settings)
     rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
     writer = Writer(open_database(settings.database_url()))
-    intake, dispatch = Intake(), Dispatch(lambda: rules.couriers, clock, metrics)
+    intake, dispatch = Intake(), Dispatch(lambda: rules.couriers, Pace(rules.limits, time.monotonic), clock, metrics)
     loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -152,6 +152,29 @@ class QuarantineList(BaseModel):
     quarantine: list[QuarantineView]
 
 
+class ErrandView(BaseModel):
+    """Something that is still to be asked of the world."""
+
+    incident: str
+    kind: str
+    target: str
+    key: str
+    severity: int
+    created_at: datetime
+    due_at: datetime
+    """When it is tried; while it is being tried, when it is tried again if nothing is heard of it."""
+    attempts: int
+    """How often it was tried in vain."""
+    claimed: bool
+    """Whether it is being tried now."""
+
+
+class Outbox(BaseModel):
+    """What is still to be asked of the world, the most severe first."""
+
+    errands: list[ErrandView]
+
+
 class Verification(BaseModel):
     """What is wrong with the timelines: nothing, when `problems` is empty."""
 

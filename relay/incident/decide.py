@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay.config.matchers import Matcher
-from relay.incident import escalation, holding, paging, resolution, severity
+from relay.incident import escalation, fallback, holding, paging, resolution, severity
 from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.incident.escalation import Policy, Roster
 from relay.incident.events import Event
+from relay.incident.fallback import Fallback
 from relay.incident.incident import Incident, apply
 from relay.incident.lifecycle import AWAKE
 from relay.incident.maintenance import Window
@@ -33,6 +34,8 @@ class Rules:
     scale: Scale = field(default_factory=Scale)
     windows: tuple[Window, ...] = ()
     roster: Roster = field(default_factory=Roster)
+    fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
+    """What stands in for a target that does not take a page in."""
     resolution: Resolution = field(default_factory=Resolution)
     watchdog: tuple[Matcher, ...] = ()
     """Alerts that always fire, to prove that alerting works: they are noted, and never an incident."""
@@ -77,7 +80,9 @@ def _consequences(incident: Incident, event: Event, rules: Rules, now: datetime)
     if "holding" in awake and kind in holding.REACTS_TO:
         yield from holding.react(incident, event, rules.windows, rules.scale, now)
     if "escalation" in awake and kind in escalation.REACTS_TO:
-        yield from escalation.react(incident, event, rules.roster, now)
+        yield from escalation.react(incident, event, rules.roster, rules.fallbacks, now)
+    if "fallback" in awake and kind in fallback.REACTS_TO:
+        yield from fallback.react(incident, event, rules.fallbacks, now)
     if "paging" in awake and kind in paging.REACTS_TO:
         yield from paging.react(incident, event, rules.link_base, now)
     if "resolution" in awake and kind in resolution.REACTS_TO:

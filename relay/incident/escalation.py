@@ -5,7 +5,7 @@ to nobody, or that its provider refuses, is passed at once, with the reason. Aft
 over as often as `repeat` says, and then rings the last resort until somebody comes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -122,8 +122,13 @@ class Roster:
 REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliverable, Acknowledged})
 
 
-def react(incident: Incident, event: Event, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
-    """Page the first level at once, and the next whenever nobody answers in time."""
+def react(
+    incident: Incident, event: Event, roster: Roster, covered: Collection[str], now: datetime
+) -> Iterator[Event | Effect]:
+    """Page the first level at once, and the next whenever nobody answers in time.
+
+    A page refused by a target that is `covered` by a fallback passes no level: the fallback is paged instead.
+    """
     plan = incident.plan
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
@@ -135,7 +140,7 @@ def react(incident: Incident, event: Event, roster: Roster, now: datetime) -> It
             yield from _next(incident, plan, roster, now)
         case Assessed(severity, was=was) if was is not None and severity < was:
             yield from _up_to(_jump(plan, severity), incident, plan, roster, now)
-        case Undeliverable("Page", key) if _was_asked_last(incident, plan, key):
+        case Undeliverable("Page", key, target) if target not in covered and _was_asked_last(incident, plan, key):
             # past the last level comes the last resort: starting over would ask those who refuse, at once, again
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
         case Acknowledged() if plan.until == "acknowledged":

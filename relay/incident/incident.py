@@ -70,6 +70,8 @@ class Incident:
     """The level last asked, counted from 0; the number of levels stands for the last resort."""
     rings: tuple[Ring, ...] = ()
     """Pages that are open at a provider."""
+    refused: tuple[Ring, ...] = ()
+    """Pages that a provider refused for good, in this episode."""
     deadlines: Mapping[str, datetime] = field(default_factory=dict)
     """What has to be done by when; each is named after the concern that waits for it."""
 
@@ -167,7 +169,9 @@ def _paged(incident: Incident, event: Paged | LevelPassed | Undeliverable) -> In
         case LevelPassed(_, _, round, step):
             return incident.but(round=round, step=step)
         case Undeliverable(effect, key) if effect == "Page":
-            return incident.but(rings=tuple(ring for ring in incident.rings if ring.key != key))
+            refused = tuple(ring for ring in incident.rings if ring.key == key)
+            rings = tuple(ring for ring in incident.rings if ring.key != key)
+            return incident.but(rings=rings, refused=(*incident.refused, *refused))
         case _:
             return incident
 
@@ -199,6 +203,7 @@ def _again(incident: Incident) -> Incident:
         round=0,
         step=-1,
         rings=(),
+        refused=(),
         deadlines={},
         severity=None,
         because="",

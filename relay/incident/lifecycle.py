@@ -81,8 +81,8 @@ NEXT: dict[str, dict[type[Event], str]] = {
 AWAKE: dict[str, frozenset[str]] = {
     "new": frozenset({"severity", "holding", "resolution"}),
     "held": frozenset({"severity", "holding", "resolution"}),
-    "triggered": frozenset({"severity", "escalation", "paging", "resolution"}),
-    "acknowledged": frozenset({"severity", "escalation", "paging", "resolution"}),
+    "triggered": frozenset({"severity", "escalation", "fallback", "paging", "resolution"}),
+    "acknowledged": frozenset({"severity", "escalation", "fallback", "paging", "resolution"}),
     "resolved": frozenset({"paging", "resolution"}),
     "closed": frozenset(),
 }

@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 
 from relay.clock import Clock
 from relay.config.secrets import SecretMissing, read_secret
-from relay.config.types import Placed
 from relay.incident.effects import AcknowledgePage, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.address import Address
 from relay.integrations.courier import Never
 from relay.integrations.exchange import TIMEOUT, Answer, Exchange
 from relay.integrations.fitting import cut, cut_lines, cut_pairs, first_fit, fold_key, length
+from relay.integrations.target import TargetSettings
 
 HOSTS = {
     ("opsgenie", "us"): "https://api.opsgenie.com",
@@ -46,7 +46,7 @@ _SHRINKING = ((100, 2_000), (50, 500), (30, 100), (10, 50))
 """How many labels ever smaller details hold, and how many characters of each."""
 
 
-class OpsgenieTarget(Placed):
+class OpsgenieTarget(TargetSettings):
     """An API integration of Opsgenie or of Jira Service Management, by its key."""
 
     type: Literal["opsgenie"]

@@ -12,13 +12,13 @@ from pydantic import model_validator
 
 from relay.clock import Clock
 from relay.config.secrets import SecretMissing, read_secret
-from relay.config.types import Placed
 from relay.incident.effects import AcknowledgePage, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.address import Address
 from relay.integrations.courier import Never
 from relay.integrations.exchange import TIMEOUT, Exchange, encode
 from relay.integrations.fitting import cut, cut_lines, cut_pairs, first_fit, fold_key, length
+from relay.integrations.target import TargetSettings
 
 HOSTS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
 KEY_LENGTH = 32
@@ -46,7 +46,7 @@ The last one fits whatever it is made of: with six bytes for each character it h
 """
 
 
-class PagerDutyTarget(Placed):
+class PagerDutyTarget(TargetSettings):
     """A service in PagerDuty, by the integration key of an "Events API v2" integration."""
 
     type: Literal["pagerduty"]

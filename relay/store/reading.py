@@ -119,6 +119,13 @@ def read_quarantine(connection: Connection, limit: int) -> list[Row[Any]]:
     )
 
 
+def read_outbox(connection: Connection, limit: int) -> list[Row[Any]]:
+    """What is still to be asked of the world, the most severe first, then the oldest."""
+    row = tables.outbox.c
+    shown = [column for column in tables.outbox.columns if column.name not in ("id", "ref", "body")]
+    return list(connection.execute(select(*shown).order_by(row.severity, row.id).limit(limit)).all())
+
+
 def read_backlog(connection: Connection) -> Backlog:
     """Count what waits."""
     inbox, outbox, incident = tables.inbox.c, tables.outbox.c, tables.incident.c

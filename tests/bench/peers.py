@@ -112,7 +112,7 @@ class Relay(Peer):
         (self.directory / "relay.yaml").write_text(f"sources: {{bench: {{token_file: {self.directory}/token}}}}\n")
         (self.directory / "rules" / "bench.yaml").write_text(f"""
 targets:
-  pager: {{type: pagerduty, routing_key_file: {self.directory}/key, url: "http://127.0.0.1:{self.pager_port}"}}
+  pager: {{type: pagerduty, routing_key_file: {self.directory}/key, per_minute: 0, url: "http://127.0.0.1:{self.pager_port}"}}
 people: {{ada: {{via: pager}}}}
 rotations: {{first: {{zone: Europe/Berlin, starts: 2026-01-05, people: [ada]}}}}
 policies:

@@ -82,6 +82,24 @@ async def test_what_could_not_be_used_is_listed(relay):
     assert "prod  alert 1 of webhook" in (await on(relay)("quarantine")).output
 
 
+async def test_what_is_still_to_be_sent_is_listed(tmp_path):
+    async with service(tmp_path) as running:
+        await running.post(webhook(told()))
+        say = on(running)
+        async with asyncio.timeout(5):
+            while "tried 1 times" not in (said := (await say("outbox")).output):
+                await asyncio.sleep(0.05)
+        assert "INC-1  SEV-3  Page to pd-ada: tried 1 times, due 20" in said
+        [errand] = json.loads((await say("outbox", "-o", "json")).stdout)["errands"]
+        assert errand["key"] == "INC-1/1.0/L1/ada"
+
+
+async def test_nothing_waits(relay):
+    async with asyncio.timeout(5):
+        while (await on(relay)("outbox")).output != "nothing waits to be sent\n":
+            await asyncio.sleep(0.05)
+
+
 async def test_timelines_are_verified(relay):
     said = await on(relay)("verify")
     assert said.exit_code == 0

@@ -8,7 +8,7 @@ import pytest
 from playbook import an_alert, rules
 
 from relay.incident import decide as decide_module
-from relay.incident import escalation, holding, paging, resolution, severity
+from relay.incident import escalation, fallback, holding, paging, resolution, severity
 from relay.incident.effects import Effect
 from relay.incident.events import (
     AlertsFired,
@@ -32,6 +32,7 @@ CONCERNS = {
     "severity": severity,
     "holding": holding,
     "escalation": escalation,
+    "fallback": fallback,
     "paging": paging,
     "resolution": resolution,
 }

@@ -1,0 +1,68 @@
+"""Fallback: another target is paged when one does not take a page in, or refuses it. Keys `fallback` of `targets:`.
+
+Both pages stay open, and both are closed when the incident is over: a vendor that is late may still ring.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from relay.config.types import spell
+from relay.incident.effects import Effect
+from relay.incident.events import (
+    Acknowledged,
+    DeadlineMet,
+    DeadlineMissed,
+    DeadlineSet,
+    Delivered,
+    Event,
+    Paged,
+    Undeliverable,
+)
+from relay.incident.incident import Incident
+from relay.incident.plan import Ring
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Which target is paged instead, and how long after."""
+
+    target: str
+    after: timedelta = timedelta(minutes=1)
+
+
+REACTS_TO = frozenset({Paged, Delivered, DeadlineMissed, Undeliverable, Acknowledged})
+
+
+def react(
+    incident: Incident, event: Event, fallbacks: Mapping[str, Fallback], now: datetime
+) -> Iterator[Event | Effect]:
+    """Expect each page to be taken in soon; page the fallback when it is not, and at once when it is refused."""
+    match event:
+        case Paged(ring) if ring.target in fallbacks:
+            yield DeadlineSet(_deadline(ring.key), now + fallbacks[ring.target].after)
+        case Delivered(key) if _deadline(key) in incident.deadlines:
+            yield DeadlineMet(_deadline(key))
+        case DeadlineMissed(name) if name.startswith("fallback/"):
+            late = [ring for ring in incident.rings if _deadline(ring.key) == name and ring.target in fallbacks]
+            for ring in late:
+                fallback = fallbacks[ring.target]
+                yield _instead(ring, fallback, f"has not taken the page for {spell(fallback.after)}")
+        case Undeliverable("Page", key, target) if target in fallbacks:
+            yield from (DeadlineMet(name) for name in incident.deadlines if name == _deadline(key))
+            refused = [ring for ring in incident.refused if ring.key == key]
+            yield from (_instead(ring, fallbacks[target], "has refused the page") for ring in refused)
+        case Acknowledged():
+            yield from (DeadlineMet(name) for name in incident.deadlines if name.startswith("fallback/"))
+
+
+def _instead(ring: Ring, fallback: Fallback, why: str) -> Paged:
+    """The same page through the fallback, under a key of its own."""
+    key = f"{ring.key}>{fallback.target}"
+    return Paged(
+        replace(ring, target=fallback.target, key=key, user="", because=f"{ring.target} {why}: {ring.because}")
+    )
+
+
+def _deadline(key: str) -> str:
+    return f"fallback/{key}"

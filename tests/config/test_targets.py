@@ -1,0 +1,41 @@
+"""What every target has: checked when the rules are read."""
+
+import pytest
+from service import RULES
+
+from relay.config.complaints import Rejected
+from relay.engine.ruleset import load
+
+
+def rules(tmp_path, **of_ada):
+    (tmp_path / "pd").write_text("0123456789abcdef0123456789abcdef")
+    text = RULES.format(secrets=tmp_path, pagerduty="http://127.0.0.1:9")
+    keys = "".join(f", {key}: {value}" for key, value in of_ada.items())
+    path = tmp_path / "rules.yaml"
+    path.write_text(text.replace("per_minute: 0, url", f"url{keys and ''}", 1).replace('9"}', f'9"{keys}}}', 1))
+    return path
+
+
+def test_a_fallback_is_taken_over(tmp_path):
+    ruleset = load(rules(tmp_path, fallback="pd-bob", late_after="90s", per_minute=30))
+    fallback = ruleset.rules.fallbacks["pd-ada"]
+    assert (fallback.target, fallback.after.total_seconds()) == ("pd-bob", 90)
+    assert ruleset.targets["pd-ada"].per_minute == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("fallback", "pd-bbo", 'there is no target "pd-bbo"'),
+        ("fallback", "pd-ada", "this fallback leads back here"),
+        ("late_after", "0s", "late_after"),
+        ("per_minute", "-1", "per_minute"),
+        ("per_minute", "many", "per_minute"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_place(tmp_path, key, value, complaint):
+    with pytest.raises(Rejected) as refused:
+        load(rules(tmp_path, **{key: value}))
+    said = "\n".join(map(str, refused.value.complaints))
+    assert complaint in said
+    assert "rules.yaml:2:" in said

@@ -1,0 +1,83 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from playbook import AcknowledgePage, Playbook, ResolvePage, rules
+
+from relay.incident.events import Acknowledged, Delivered, Escalated, Paged, Undeliverable
+from relay.incident.fallback import Fallback
+
+MINUTE = timedelta(minutes=1)
+COVERED = replace(rules(), fallbacks={"pd-ada": Fallback("mail", MINUTE), "mail": Fallback("hook", MINUTE)})
+FIRST = "INC-1/1.0/L1/first"
+
+
+@pytest.fixture
+def story():
+    return Playbook(COVERED).fires().paged("L1:pd-ada")
+
+
+def test_a_page_that_is_not_taken_goes_to_the_fallback_as_well_and_on(story):
+    (
+        story
+        .after(seconds=59).paged()
+        .after(seconds=1).paged("L1:mail")
+        .after(minutes=1).paged("L1:hook")
+        .after(minutes=3).paged("L2:pd-bob")
+    )  # fmt: skip
+
+
+def test_it_says_why(story):
+    story.after(minutes=1)
+    [_, instead] = [event.ring for _, event in story.story.happened if isinstance(event, Paged)]
+    assert instead.key == f"{FIRST}>mail"
+    assert instead.because.startswith("pd-ada has not taken the page for 1m: L1 of payments: ")
+    assert (instead.person, instead.user) == ("Ada", "")
+
+
+def test_a_page_that_was_taken_needs_no_fallback(story):
+    story.when(Delivered(FIRST, "pd-ada")).after(minutes=4, seconds=59).paged()
+
+
+def test_a_fallback_that_takes_it_ends_the_search(story):
+    story.after(minutes=1).paged("L1:mail").when(Delivered(f"{FIRST}>mail", "mail")).after(minutes=3).paged()
+
+
+def test_a_refused_page_goes_to_the_fallback_at_once_and_passes_no_level(story):
+    story.when(Undeliverable("Page", FIRST, "pd-ada", "no such key")).paged("L1:mail").after(seconds=59).paged()
+
+
+def test_when_every_fallback_has_refused_the_next_level_is_asked_at_once(story):
+    (
+        story
+        .when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged("L1:mail")
+        .when(Undeliverable("Page", f"{FIRST}>mail", "mail", "no")).paged("L1:hook")
+        .when(Undeliverable("Page", f"{FIRST}>mail>hook", "hook", "no")).paged("L2:pd-bob")
+    )  # fmt: skip
+
+
+def test_both_pages_are_closed_in_the_end(story):
+    story.after(minutes=1).paged("L1:mail").ends()
+    assert [effect.target for effect in story.asked(ResolvePage)] == ["pd-ada", "mail"]
+
+
+def test_an_answer_ends_the_search_and_the_ringing_of_both(story):
+    story.after(minutes=1).paged("L1:mail").when(Acknowledged("ada"))
+    assert [effect.target for effect in story.asked(AcknowledgePage)] == ["pd-ada", "mail"]
+    story.after(hours=1).paged()
+
+
+def test_who_is_called_in_after_the_answer_is_covered_too():
+    covered = replace(COVERED, fallbacks={"pd-bob": Fallback("mail", MINUTE)})
+    (
+        Playbook(covered)
+        .fires().paged("L1:pd-ada")
+        .when(Acknowledged("ada"))
+        .when(Escalated("ada", "need help")).paged("L2:pd-bob")
+        .after(minutes=1).paged("L2:mail")
+    )  # fmt: skip
+
+
+def test_a_fallback_that_a_reload_took_away_is_not_asked(story):
+    story.story.rules = replace(COVERED, fallbacks={})
+    story.after(minutes=4).paged()
