@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from relay.clock import WallClock
+from relay.clock import Clock, WallClock
 from relay.config.settings import Settings, Source, Token
 from relay.http.service import Running, running
 
@@ -70,9 +70,14 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    directory: Path, pagerduty: str = "http://127.0.0.1:9", rules: str = RULES, **settings: Any
+    directory: Path,
+    pagerduty: str = "http://127.0.0.1:9",
+    rules: str = RULES,
+    source: dict[str, Any] | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Service]:
-    """Start the service in a directory."""
+    """Start the service in a directory; `source` has more settings of the source `prod`."""
     (directory / "rules").mkdir(exist_ok=True)
     (directory / "pd").write_text(KEY)
     (directory / "hook").write_text(f"{HOOK}\nold-hook-secret\n")
@@ -84,9 +89,9 @@ async def service(
         rules=directory / "rules",
         listen="127.0.0.1:0",
         data=directory / "data",
-        sources={"prod": Source(token_file=str(directory / "hook"))},
+        sources={"prod": Source(token_file=str(directory / "hook"), **(source or {}))},
         tokens={role: Token(role=role, token_file=str(directory / role)) for role in TOKENS},
         **settings,
     )
-    async with running(made, WallClock()) as started, aiohttp.ClientSession() as client:
+    async with running(made, clock or WallClock()) as started, aiohttp.ClientSession() as client:
         yield Service(started, client, written)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -18,12 +19,54 @@ from pydantic_settings import (
 from relay.config.complaints import Complaint, Rejected, complain, unreadable
 from relay.config.document import Document, Place, Unreadable, read
 from relay.config.secrets import read_secret
+from relay.config.types import Duration, at_least
 
 Role = Literal["viewer", "responder", "admin"]
 
 
+def _http(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("write an address such as http://prometheus:9090")
+    return url.rstrip("/")
+
+
+HttpAddress = Annotated[str, AfterValidator(_http)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AlertmanagerSettings(_Part):
+    """The Alertmanagers of one source, which are asked what fires."""
+
+    urls: tuple[HttpAddress, ...] = Field(min_length=1)
+    """All of one cluster."""
+    receiver: str = Field(min_length=1)
+    """The receiver that posts to Relay: alerts of other receivers are not looked at."""
+    token_file: str | None = None
+    token_env: str | None = None
+    every: Annotated[Duration, at_least(timedelta(milliseconds=100))] = timedelta(minutes=1)
+    missed_after: Duration = timedelta(minutes=2)
+    """How long an alert fires there before it is raised here without a message."""
+    absent_after: Duration = timedelta(minutes=5)
+    """How long an alert is gone there before it is over here without a message."""
+
+    def token(self) -> str | None:
+        """The token to send. Raises `SecretMissing`."""
+        return read_secret(self.token_file, self.token_env) if self.token_file or self.token_env else None
+
+
+class Heartbeat(_Part):
+    """Somebody outside who pages when Relay's sign of life stops. The address is a secret: it often holds a key."""
+
+    url_file: str | None = None
+    url_env: str | None = None
+    every: Annotated[Duration, at_least(timedelta(seconds=1))] = timedelta(minutes=1)
+
+    def url(self) -> str:
+        """The address. Raises `SecretMissing`."""
+        return read_secret(self.url_file, self.url_env)
 
 
 class Source(_Part):
@@ -31,6 +74,9 @@ class Source(_Part):
 
     token_file: str | None = None
     token_env: str | None = None
+    watchdog_within: Annotated[Duration, at_least(timedelta(minutes=3))] | None = None
+    """Somebody is paged when the source's watchdog was not heard for so long."""
+    alertmanager: AlertmanagerSettings | None = None
 
     def tokens(self) -> tuple[str, ...]:
         """The tokens. Raises `SecretMissing`."""
@@ -55,18 +101,11 @@ class Token(_Part):
 class PrometheusSettings(_Part):
     """The Prometheus that knows the facts."""
 
-    url: str
+    url: HttpAddress
     token_file: str | None = None
     token_env: str | None = None
     cache: float = Field(default=30, ge=0)
     """Seconds for which a value is believed."""
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("write an address such as http://prometheus:9090")
-        return url.rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -84,6 +123,7 @@ class Settings(BaseSettings):
     external_url: str = ""
     """Relay's address as people reach it, for links."""
     prometheus: PrometheusSettings | None = None
+    heartbeat: Heartbeat | None = None
     sources: dict[str, Source] = {}
     tokens: dict[str, Token] = {}
     log_format: Literal["json", "text"] = "json"

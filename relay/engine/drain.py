@@ -185,7 +185,7 @@ class _Work:
                 touched.setdefault(known[alert.key].incident, {}).setdefault(kind, []).append(alert)
         self._truncation(webhook, {known[a.key].incident for a in alerts if a.key in known} | touched.keys())
         for id_, by_kind in touched.items():
-            self._events.setdefault(id_, []).extend(_events(by_kind))
+            self._events.setdefault(id_, []).extend(_events(by_kind, asked=webhook.asked))
             self._told += [(alert, id_) for told in by_kind.values() for alert in told]
         for id_, events in self._events.items():
             # what begins is told before what ends, so that an incident that goes on is not closed and reopened
@@ -248,16 +248,16 @@ class _Work:
         drained.told.update({(self.source, kind): count for kind, count in self._counts.items()})
 
 
-def _events(by_kind: dict[Difference, list[Alert]]) -> list[Event]:
+def _events(by_kind: dict[Difference, list[Alert]], *, asked: bool) -> list[Event]:
     events: list[Event] = []
     if fired := by_kind.get(Difference.FIRED):
-        events.append(AlertsFired(tuple(fired)))
+        events.append(AlertsFired(tuple(fired), missed=asked))
     if echoed := by_kind.get(Difference.ECHOED):
         events.append(AlertsFired(tuple(echoed), ECHO))
     if changed := by_kind.get(Difference.CHANGED):
         events.append(AlertsChanged(tuple(changed)))
     if resolved := by_kind.get(Difference.RESOLVED):
-        events.append(AlertsResolved(tuple(alert.key for alert in resolved)))
+        events.append(AlertsResolved(tuple(alert.key for alert in resolved), absent=asked))
     return events
 
 

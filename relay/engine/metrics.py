@@ -89,6 +89,24 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.reconciled = Counter(
+            "relay_reconciled_alerts_total",
+            "Alerts that a source, asked, showed otherwise than its messages: missed, absent.",
+            ["source", "found"],
+            registry=registry,
+        )
+        self.reconciled_at = Gauge(
+            "relay_reconcile_last_success_timestamp_seconds",
+            "When a source has last answered.",
+            ["source"],
+            registry=registry,
+        )
+        self.reconcile_failures = Counter(
+            "relay_reconcile_failures_total", "Times a source could not be asked.", ["source"], registry=registry
+        )
+        self.heartbeat_failures = Counter(
+            "relay_heartbeat_failures_total", "Heartbeats that did not arrive.", registry=registry
+        )
         self.broken = Gauge(
             "relay_target_broken",
             "1 while a target fails so often that it is left alone for a while.",

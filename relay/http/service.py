@@ -4,7 +4,7 @@ import asyncio
 import errno
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,23 @@ from watchfiles import awatch
 
 from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
-from relay.config.settings import Settings
+from relay.config.settings import AlertmanagerSettings, Settings
 from relay.engine.dispatch import Dispatch
+from relay.engine.heartbeat import Heartbeat
 from relay.engine.intake import Intake
 from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
 from relay.engine.pace import Pace
+from relay.engine.reconcile import Asked, Reconcile
 from relay.engine.ruleset import RulesInUse
+from relay.engine.watchdogs import Watchdogs
 from relay.engine.writer import Writer
 from relay.http.access import read_access
 from relay.http.app import build
 from relay.incident.effects import Effect, Measure
 from relay.incident.events import Measured
+from relay.incident.reconcile import Patience
+from relay.integrations.alertmanager_api import AlertmanagerApi
 from relay.integrations.courier import Courier
 from relay.integrations.prometheus import Prometheus
 from relay.store.database import open_database
@@ -36,6 +41,10 @@ log = structlog.get_logger()
 
 GRACE = 25.0
 """Seconds that errands under way have to end when the service stops; Kubernetes kills after 30."""
+
+
+COMPANION_RESTS = 5.0
+"""Seconds before what runs beside the loop is started again after a failure."""
 
 
 class CannotListen(Exception):
@@ -78,15 +87,22 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)
     try:
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(_watch(settings.rules, rules, loop))
+            companions = [
+                tasks.create_task(_watch(settings.rules, rules, loop)),
+                *(
+                    tasks.create_task(_keep(run))
+                    for run in _companions(settings, writer, intake, loop, rules, clock, metrics)
+                ),
+            ]
             turning = tasks.create_task(loop.run())
             try:
                 async with _listening(settings, build(access, writer, intake, loop, rules, clock, metrics)) as address:
                     yield Running(address, loop.stop, rules)
             finally:
+                for companion in companions:
+                    companion.cancel()
                 loop.stop()
                 await _end(turning)
-                watching.cancel()
     finally:
         writer.close()
 
@@ -127,6 +143,47 @@ async def _watch(path: Path, rules: RulesInUse, loop: Loop) -> None:
     async for _ in awatch(path, step=200, debounce=1000, rust_timeout=5000):
         await asyncio.to_thread(rules.reload)
         loop.look()
+
+
+def _companions(
+    settings: Settings,
+    writer: Writer,
+    intake: Intake,
+    loop: Loop,
+    rules: RulesInUse,
+    clock: Clock,
+    metrics: Metrics,
+) -> list[Callable[[], Awaitable[None]]]:
+    """What runs beside the loop: it asks sources, watches watchdogs, and gives a sign of life."""
+    asked = {
+        name: _asked(name, source.alertmanager, clock)
+        for name, source in settings.sources.items()
+        if source.alertmanager
+    }
+    limits = {name: source.watchdog_within for name, source in settings.sources.items() if source.watchdog_within}
+    runs: list[Callable[[], Awaitable[None]]] = [
+        Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
+        Watchdogs(limits, writer, intake, clock).run,
+    ]
+    if beat := settings.heartbeat:
+        runs.append(Heartbeat(beat.url(), beat.every.total_seconds(), lambda: loop.healthy, metrics).run)
+    return runs
+
+
+def _asked(name: str, found: AlertmanagerSettings, clock: Clock) -> Asked:
+    token = found.token()
+    apis = [AlertmanagerApi(url, name, found.receiver, token, clock) for url in found.urls]
+    return Asked(apis, found.every, Patience(found.missed_after, found.absent_after))
+
+
+async def _keep(run: Callable[[], Awaitable[None]]) -> None:
+    """Run a companion, again when it fails: the loop must go on without it."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("a companion of the engine failed, and is started again")
+            await asyncio.sleep(COMPANION_RESTS)
 
 
 class _NoPrometheus:

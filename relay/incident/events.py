@@ -35,6 +35,8 @@ class AlertsFired:
     doubt: str = ""
     """Why the firing may be an echo of something that is over; empty when there is no doubt."""
     more: int = 0
+    missed: bool = False
+    """Whether no message has told of them: the source was asked."""
     """Alerts left out of the timeline's copy of this event."""
 
 
@@ -48,10 +50,11 @@ class AlertsChanged:
 
 @dataclass(frozen=True, slots=True)
 class AlertsResolved:
-    """Alerts ended, as their source reports."""
+    """Alerts ended, as their source reports; or `absent`: it was asked, and has them no more (no time of recovery)."""
 
     keys: tuple[AlertKey, ...]
     more: int = 0
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ class AlertsTruncated:
 
     group: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsMuted:
+    """The source keeps alerts of the incident to itself: all, by fingerprint, with what does it; {} for none."""
+
+    source: str
+    muted: Mapping[str, str]
 
 
 # ---- what Relay makes of them ------------------------------------------------------------------------------------
@@ -226,6 +237,7 @@ Event = (
     | AlertsChanged
     | AlertsResolved
     | AlertsTruncated
+    | AlertsMuted
     | Assessed
     | Held
     | Triggered

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from relay.incident import maintenance
-from relay.incident.effects import Effect
+from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
+    AlertsMuted,
     AlertsResolved,
     Assessed,
     DeadlineMet,
@@ -31,17 +32,25 @@ FACTS_WAIT = timedelta(seconds=5)
 """How long an incident too mild to page waits for facts that could make it worse, before it pages all the same."""
 MILD_AGAIN = timedelta(days=1)
 """How often an incident too mild to page is looked at again."""
+MUTED_AGAIN = timedelta(hours=4)
+"""The same for one whose source keeps its alerts to itself; that this ends is told at once."""
 
 
-REACTS_TO = frozenset({Assessed, AlertsResolved, DeadlineMissed})
+REACTS_TO = frozenset({Assessed, AlertsResolved, AlertsMuted, DeadlineMissed})
 
 
 def react(
     incident: Incident, event: Event, windows: tuple[Window, ...], scale: Scale, now: datetime
 ) -> Iterator[Event | Effect]:
-    """Decide, whenever alerts, severity or time have moved."""
+    """Decide, whenever alerts, severity or time have moved; people who were asked are sent home only by the source."""
+    if incident.phase == "triggered":
+        if isinstance(event, AlertsMuted) and (muted := _muteness(incident, now)):
+            yield from (ResolvePage(ring.target, ring.key, f"held: {muted.by}") for ring in incident.rings)
+            yield Held(muted.by, muted.until)
+            yield DeadlineSet(LOOK, muted.until)
+        return
     match event:
-        case Assessed() | AlertsResolved() | DeadlineMissed("holding/look") if incident.alerts:
+        case Assessed() | AlertsResolved() | AlertsMuted() | DeadlineMissed("holding/look") if incident.alerts:
             waited = isinstance(event, DeadlineMissed)
             held = _reason(incident, windows, scale, now, waited=waited)
             if held is None:
@@ -65,6 +74,7 @@ def _reason(
     return (
         _doubt(incident, now, waited=waited)
         or _mildness(incident, severity, scale, now, waited=waited)
+        or _muteness(incident, now)
         or maintenance.hold(windows, incident.alerts.values(), severity, now)
     )
 
@@ -86,6 +96,14 @@ def _mildness(incident: Incident, severity: int, scale: Scale, now: datetime, *,
     if waited:
         return None
     return _again(incident, Hold(f"{by}, and facts are being looked up", now + FACTS_WAIT))
+
+
+def _muteness(incident: Incident, now: datetime) -> Hold | None:
+    """Its source was told to keep every one of its alerts to itself."""
+    reasons = [incident.muted.get(source, {}).get(fingerprint, "") for source, fingerprint in incident.alerts]
+    if not all(reasons):
+        return None
+    return _again(incident, Hold("; ".join(sorted(set(reasons))[:3]), now + MUTED_AGAIN))
 
 
 def _again(incident: Incident, hold: Hold) -> Hold:

@@ -10,6 +10,7 @@ from relay.incident.events import (
     Acknowledged,
     AlertsChanged,
     AlertsFired,
+    AlertsMuted,
     AlertsResolved,
     AlertsTruncated,
     Assessed,
@@ -45,6 +46,8 @@ class Incident:
     """How many alerts have fired in all."""
     truncated: Mapping[str, int] = field(default_factory=dict)
     """Group of the source to the number of alerts it last left out of a message."""
+    muted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Source to the fingerprints that it keeps to itself (silenced, inhibited), with what does it."""
 
     severity: int | None = None
     because: str = ""
@@ -121,7 +124,7 @@ def apply(incident: Incident, event: Event, now: datetime) -> Incident:
             return incident.but(deadlines={**incident.deadlines, name: at})
         case DeadlineMet(name) | DeadlineMissed(name):
             return incident.but(deadlines={n: at for n, at in incident.deadlines.items() if n != name})
-        case AlertsFired() | AlertsChanged() | AlertsResolved() | AlertsTruncated():
+        case AlertsFired() | AlertsChanged() | AlertsResolved() | AlertsTruncated() | AlertsMuted():
             return _alerts_told(incident, event)
         case Assessed() | Measured():
             return _judged(incident, event)
@@ -131,7 +134,9 @@ def apply(incident: Incident, event: Event, now: datetime) -> Incident:
             return _moved(incident, event, now)
 
 
-def _alerts_told(incident: Incident, event: AlertsFired | AlertsChanged | AlertsResolved | AlertsTruncated) -> Incident:
+def _alerts_told(
+    incident: Incident, event: AlertsFired | AlertsChanged | AlertsResolved | AlertsTruncated | AlertsMuted
+) -> Incident:
     match event:
         case AlertsFired(alerts, doubt):
             starts = [a.starts_at for a in alerts if a.starts_at]
@@ -151,6 +156,9 @@ def _alerts_told(incident: Incident, event: AlertsFired | AlertsChanged | Alerts
         case AlertsTruncated(group, count):
             others = {name: n for name, n in incident.truncated.items() if name != group}
             return incident.but(truncated={**others, group: count} if count else others)
+        case AlertsMuted(source, muted):
+            silent = {name: told for name, told in incident.muted.items() if name != source}
+            return incident.but(muted={**silent, source: muted} if muted else silent)
 
 
 def _judged(incident: Incident, event: Assessed | Measured) -> Incident:
@@ -182,7 +190,9 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
             return incident.but(group=group, plan=plan, opened_at=now)
         case Held(by):
             # whatever else holds it comes after the doubt: that has been waited for, and must not be again
-            return incident.but(held_by=by, doubt=incident.doubt if by == incident.doubt else "")
+            held = incident.but(held_by=by, doubt=incident.doubt if by == incident.doubt else "")
+            # people had been asked: when they are again, it is from the first level, with pages that ring
+            return held if held.step < 0 else held.but(step=-1, round=held.round + 1, rings=(), triggered_at=None)
         case Triggered():
             return incident.but(triggered_at=now, doubt="")
         case Acknowledged(by):

@@ -4,6 +4,7 @@ from relay.incident.events import (
     Acknowledged,
     AlertsChanged,
     AlertsFired,
+    AlertsMuted,
     AlertsResolved,
     AlertsTruncated,
     Assessed,
@@ -36,7 +37,7 @@ PHASES: dict[str, str] = {
     "closed": "nothing more happens to it",
 }
 
-_ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated)
+_ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated, AlertsMuted)
 _TIME = (DeadlineSet, DeadlineMet, DeadlineMissed)
 _ANSWERS = (Delivered, Undeliverable, Measured)
 _RECORDS = (NoteAdded, Assessed)
@@ -62,6 +63,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
     },
     "triggered": {
         **_stay("triggered", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, *_PAGING),
+        Held: "held",
         Acknowledged: "acknowledged",
         Resolved: "resolved",
     },
@@ -81,7 +83,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
 AWAKE: dict[str, frozenset[str]] = {
     "new": frozenset({"severity", "holding", "resolution"}),
     "held": frozenset({"severity", "holding", "resolution"}),
-    "triggered": frozenset({"severity", "escalation", "fallback", "paging", "resolution"}),
+    "triggered": frozenset({"severity", "holding", "escalation", "fallback", "paging", "resolution"}),
     "acknowledged": frozenset({"severity", "escalation", "fallback", "paging", "resolution"}),
     "resolved": frozenset({"paging", "resolution"}),
     "closed": frozenset(),

@@ -21,6 +21,7 @@ from relay.incident.events import (
     Resolved,
 )
 from relay.incident.incident import Incident
+from relay.incident.reconcile import ABSENT
 
 A_MINUTE = timedelta(minutes=1)
 CLOSE = "resolution/close"
@@ -63,7 +64,9 @@ def react(incident: Incident, event: Event, rules: Resolution, now: datetime) ->
 
 
 def _ended(incident: Incident, event: Event) -> Iterator[Event | Effect]:
-    if not incident.truncated:
+    if isinstance(event, AlertsResolved) and event.absent:
+        yield Resolved(f"every alert ended, the last of them {ABSENT}")
+    elif not incident.truncated:
         yield Resolved("every alert ended")
     elif isinstance(event, AlertsResolved):
         left_out = sum(incident.truncated.values())

@@ -1,10 +1,13 @@
 """Events and phases in words: for timelines, the command line and explanations."""
 
+from collections.abc import Mapping
+
 from relay.incident.alert import Alert
 from relay.incident.events import (
     Acknowledged,
     AlertsChanged,
     AlertsFired,
+    AlertsMuted,
     AlertsResolved,
     AlertsTruncated,
     Assessed,
@@ -27,6 +30,7 @@ from relay.incident.events import (
     Triggered,
     Undeliverable,
 )
+from relay.incident.reconcile import ABSENT
 from relay.incident.severity import spell_level
 
 
@@ -40,12 +44,16 @@ def _of_alerts(event: Event) -> str:
         case Opened(group, plan):
             labels = ", ".join(f"{k}={v}" for k, v in group.items()) or "no labels in common"
             return f"opened for {labels}: policy {plan.policy} ({plan.place}), by {plan.route}"
-        case AlertsFired(alerts, doubt, more):
-            return f"{_names(alerts, more)} fired" + (f"; {doubt}" if doubt else "")
+        case AlertsFired(alerts, doubt, more, missed):
+            how = "; no message has told of it, its source was asked" if missed else f"; {doubt}" if doubt else ""
+            return f"{_names(alerts, more)} fired{how}"
         case AlertsChanged(alerts, more):
             return f"{_names(alerts, more)} changed what it says"
-        case AlertsResolved(keys, more):
-            return f"{len(keys) + more} alert{'s' if len(keys) + more != 1 else ''} ended"
+        case AlertsResolved(keys, more, absent):
+            count = f"{len(keys) + more} alert{'s' if len(keys) + more != 1 else ''}"
+            return f"{count} {ABSENT}" if absent else f"{count} ended"
+        case AlertsMuted(source, muted):
+            return _muted(source, muted)
         case AlertsTruncated(_, count):
             return (
                 f"the source left {count} alerts out of its message" if count else "the source lists every alert again"
@@ -101,6 +109,13 @@ def _of_people(event: Event) -> str:
         case DeadlineMissed(name):
             return f"nobody has answered: {name.partition('/')[2]} is due"
     raise AssertionError(f"{type(event).__name__} has no words")
+
+
+def _muted(source: str, muted: Mapping[str, str]) -> str:
+    if not muted:
+        return f"{source} no longer keeps alerts to itself"
+    reasons = ", ".join(sorted(set(muted.values()))[:3])
+    return f"{source} keeps {len(muted)} alert{'s' if len(muted) != 1 else ''} to itself: {reasons}"
 
 
 def _names(alerts: tuple[Alert, ...], more: int) -> str:

@@ -46,6 +46,10 @@ _FAR = datetime(9000, 1, 1, tzinfo=UTC)
 _FNV_OFFSET, _FNV_PRIME, _64_BITS = 14695981039346656037, 1099511628211, 2**64 - 1
 
 
+ASKED = "asked"
+"""Under `relay` in a body that Relay wrote itself."""
+
+
 class Unusable(Exception):
     """The body can never be a webhook; the message says why, in words that may be sent back."""
 
@@ -76,6 +80,8 @@ class Webhook:
     version: str
     reason: str
     """Why Alertmanager sent it, since 0.32: `first notification`, `repeat interval elapsed`; else empty."""
+    asked: bool = False
+    """Whether nobody has posted it: Relay wrote it itself, of what Alertmanager answers when it is asked."""
 
 
 class _Wrong(Exception):
@@ -106,6 +112,7 @@ def read_webhook(body: bytes, source: str, received_at: datetime) -> Webhook:
         external_url=_text(group.get("externalURL")),
         version=_text(group.get("version")),
         reason=_text(group.get("notification_reason")),
+        asked=group.get("relay") == ASKED,
     )
 
 

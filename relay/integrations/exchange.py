@@ -71,8 +71,9 @@ class Exchange:
         body: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        most: int = MOST_BYTES,
     ) -> Answer:
-        """Send a JSON `body` or a `form`; give whatever is answered except a redirect.
+        """Send a JSON `body` or a `form`; give whatever is answered except a redirect, at most `most` bytes of it.
 
         `url` is percent-encoded already. Raises `Again` without an answer, `Never` for a redirect.
         """
@@ -87,7 +88,7 @@ class Exchange:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = await _read(response)
+                answer = await _read(response, most)
         except aiohttp.ConnectionTimeoutError:
             raise Again(f"{self.name} cannot be connected to within {self._timeout.sock_connect:g} s") from None
         except TimeoutError:
@@ -129,15 +130,15 @@ class Exchange:
         return f": {cut(words, LONGEST_WORDS)}" if words else ""
 
 
-async def _read(response: aiohttp.ClientResponse) -> Answer:
-    body = b""
-    while len(body) <= MOST_BYTES:
-        chunk = await response.content.read(MOST_BYTES + 1 - len(body))
+async def _read(response: aiohttp.ClientResponse, most: int) -> Answer:
+    body = bytearray()
+    while len(body) <= most:
+        chunk = await response.content.read(most + 1 - len(body))
         if not chunk:
-            return Answer(response.status, response.headers, body)
+            return Answer(response.status, response.headers, bytes(body))
         body += chunk
     response.close()  # what is left unread must not be taken for the next answer
-    return Answer(response.status, response.headers, body[:MOST_BYTES], whole=False)
+    return Answer(response.status, response.headers, bytes(body[:most]), whole=False)
 
 
 def _listed(errors: Any) -> list[Any]:

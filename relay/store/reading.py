@@ -14,6 +14,9 @@ from relay.store import tables
 from relay.store.chain import Link, verify
 from relay.store.encoding import read_event, read_incident, read_texts
 
+CHUNK = 5_000
+"""Values in one statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -117,6 +120,32 @@ def read_quarantine(connection: Connection, limit: int) -> list[Row[Any]]:
     return list(
         connection.execute(select(tables.quarantine).order_by(tables.quarantine.c.id.desc()).limit(limit)).all()
     )
+
+
+def firing_of(connection: Connection, source: str) -> dict[str, str]:
+    """Fingerprints of a source's alerts that fire and are of an incident, each with that."""
+    row = tables.alert.c
+    found = select(row.fingerprint, row.incident).where(row.source == source, row.firing, row.incident != "")
+    return {fingerprint: incident for fingerprint, incident in connection.execute(found)}
+
+
+def alerts_of(connection: Connection, source: str, fingerprints: Sequence[str]) -> list[Alert]:
+    """Alerts of a source, as they were last told to be."""
+    found: list[Alert] = []
+    for start in range(0, len(fingerprints), CHUNK):
+        wanted = tables.alert.c.fingerprint.in_(fingerprints[start : start + CHUNK])
+        query = select(tables.alert).where(tables.alert.c.source == source, wanted)
+        found += [read_alert(row) for row in connection.execute(query)]
+    return found
+
+
+def watchdog_told_at(connection: Connection, source: str) -> datetime | None:
+    """When a source has last told of its watchdog: the alert that fires, and is of no incident."""
+    row = tables.alert.c
+    told: datetime | None = connection.execute(
+        select(func.max(row.told_at)).where(row.source == source, row.firing, row.incident == "")
+    ).scalar()
+    return told
 
 
 def read_outbox(connection: Connection, limit: int) -> list[Row[Any]]:

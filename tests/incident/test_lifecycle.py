@@ -56,6 +56,7 @@ def an(kind):
         "at": NOW,
         "name": "escalation/L2",
         "doubt": "",
+        "muted": {"5ec7": "silence 1"},
     }
     numbers = {"round", "step", "count", "more"}
     given = {f.name: 0 if f.name in numbers else samples.get(f.name, "words") for f in fields(kind)}

@@ -1,0 +1,81 @@
+"""Reconciling: what a source says of itself when it is asked, against what its messages have told.
+
+Messages get lost: Relay was down, Alertmanager was restarted, a resolve was never sent. So each source is asked from
+time to time. A difference counts only when it lasts; an answer that cannot be had proves nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from relay.incident.alert import Alert
+
+ABSENT = "gone from its source, which has told of no end"
+"""Why an alert is taken to be over that no message has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An alert as its source shows it. `muted_by` says what keeps the source from telling of it; empty if nothing."""
+
+    alert: Alert
+    muted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a difference has to last before it counts."""
+
+    missed: timedelta = timedelta(minutes=2)
+    """Firing there, unknown here: longer than Alertmanager's `group_wait` and `group_interval` need."""
+    absent: timedelta = timedelta(minutes=5)
+    """Firing here, unknown there: longer than Prometheus needs to tell a restarted Alertmanager again."""
+
+
+@dataclass(slots=True)
+class Differences:
+    """What has been different between a source and Relay, by fingerprint, and since when."""
+
+    missed: dict[str, datetime] = field(default_factory=dict)
+    absent: dict[str, datetime] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Start anew: the source could not be asked, so that nothing has lasted."""
+        self.missed.clear()
+        self.absent.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Differences that have lasted."""
+
+    missed: tuple[Alert, ...]
+    """Fire there, and no message has told of them."""
+    absent: tuple[str, ...]
+    """Fingerprints that fire here, and are gone there."""
+    muted: Mapping[str, str]
+    """Fingerprints that fire here, and are silenced or inhibited there, with what does it."""
+
+
+def reconcile(
+    firing: Collection[str],
+    seen: Mapping[str, Seen],
+    lasting: Differences,
+    patience: Patience,
+    now: datetime,
+    *,
+    proves_absence: bool,
+) -> Found:
+    """Compare the fingerprints that fire here with what the source shows; `lasting` is remembered from call to call.
+
+    `proves_absence` is whether every Alertmanager of the source has answered, and has been up for long enough.
+    """
+    unknown = {name for name, one in seen.items() if name not in firing and not one.muted_by}
+    gone = {name for name in firing if name not in seen} if proves_absence else set()
+    lasting.missed = {name: lasting.missed.get(name, now) for name in unknown}
+    lasting.absent = {name: lasting.absent.get(name, now) for name in gone}
+    return Found(
+        missed=tuple(seen[name].alert for name, since in lasting.missed.items() if now - since >= patience.missed),
+        absent=tuple(name for name, since in lasting.absent.items() if now - since >= patience.absent),
+        muted={name: one.muted_by for name, one in seen.items() if one.muted_by and name in firing},
+    )

@@ -1,0 +1,133 @@
+"""Asking Alertmanager what fires, over its API v2: the other way round than its webhooks.
+
+Contract: Alertmanager's api/v2/openapi.yaml, `GET /alerts`, `GET /silences` and `GET /status`.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from relay.clock import Clock, WallClock
+from relay.incident.alert import Alert
+from relay.incident.reconcile import Seen
+from relay.integrations.alertmanager import ASKED, Unusable, read_webhook
+from relay.integrations.courier import Again
+from relay.integrations.exchange import Answer, Exchange
+from relay.integrations.fitting import cut
+
+TIMEOUT = 20.0
+"""Seconds for each of its answers."""
+MOST_BYTES = 256 * 1024 * 1024
+"""Of its list of alerts: some 300,000 of them."""
+NOT_ENDED = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one Alertmanager has answered."""
+
+    seen: Mapping[str, Seen]
+    """Alerts that it would tell this source of, by fingerprint."""
+    up_for: timedelta
+    """For how long it has run: a young one has not heard of every alert yet."""
+
+
+class AlertmanagerApi:
+    """One Alertmanager. `receiver` is the name of the receiver that posts to Relay: other alerts are not Relay's."""
+
+    def __init__(
+        self,
+        url: str,
+        source: str,
+        receiver: str,
+        token: str | None = None,
+        clock: Clock | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._url = url.rstrip("/") + "/api/v2"
+        self._source = source
+        self._receiver = str(URL.build(query={"receiver": f"^(?:{re.escape(receiver)})$"}))
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._clock = clock or WallClock()
+        self._exchange = Exchange("Alertmanager", token or "", timeout, self._clock)
+
+    async def ask(self, session: aiohttp.ClientSession) -> Told:
+        """Ask what fires. Raises `Again` or `Never` when that cannot be had, whole and understood."""
+        listed = await self._get(session, f"/alerts{self._receiver}")
+        status = await self._get(session, "/status")
+        silences = await self._get(session, "/silences")
+        now = self._clock.now()
+        try:
+            alerts = _read(listed, self._source, now)
+            reasons = {one["fingerprint"]: _muted_by(one["status"], _silences(silences)) for one in listed}
+            up_for = now - datetime.fromisoformat(status["uptime"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"Alertmanager's answer is not understood ({type(error).__name__})"
+            raise Again(f"{what}: is this its API v2?") from None
+        return Told({alert.fingerprint: Seen(alert, reasons[alert.fingerprint]) for alert in alerts}, up_for)
+
+    async def _get(self, session: aiohttp.ClientSession, path: str) -> Any:
+        answer = await self._exchange.send(session, "GET", self._url + path, headers=self._headers, most=MOST_BYTES)
+        if answer.status != 200 or not answer.whole:
+            raise self._exchange.refusal(answer)
+        return _json(answer)
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        raise Again("Alertmanager's answer is not JSON: is there a proxy or a login page in between?") from None
+
+
+def _silences(listed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Ids of silences to who has made them, and why."""
+    found = {}
+    for one in listed:
+        by, why = (" ".join(str(one.get(name) or "").split()) for name in ("createdBy", "comment"))
+        found[str(one["id"])] = f"silence {one['id'][:8]} in Alertmanager by {cut(by, 80)}: {cut(why, 200)}"
+    return found
+
+
+def _muted_by(status: Mapping[str, Any], silences: Mapping[str, str]) -> str:
+    """What keeps Alertmanager from telling of an alert; empty if nothing does."""
+    if silenced_by := status.get("silencedBy"):
+        return silences.get(silenced_by[0], f"silence {silenced_by[0][:8]} in Alertmanager")
+    if status.get("inhibitedBy"):
+        return "an inhibition in Alertmanager"
+    if muted_by := status.get("mutedBy"):
+        return f"time interval {cut(str(muted_by[0]), 80)} in Alertmanager"
+    return "" if status["state"] != "suppressed" else "Alertmanager's configuration"
+
+
+def _read(listed: Sequence[Mapping[str, Any]], source: str, now: datetime) -> tuple[Alert, ...]:
+    if not listed:
+        return ()
+    try:
+        webhook = read_webhook(body("firing", listed), source, now)
+    except Unusable:
+        raise ValueError("none of its alerts can be used") from None
+    if webhook.broken:
+        raise ValueError("an alert cannot be used, and what is left out must not seem to be over")
+    return webhook.alerts
+
+
+def body(status: str, alerts: Sequence[Mapping[str, Any]]) -> bytes:
+    """Write a webhook of alerts as the API shows them, or as `tell` writes them: all firing, or all resolved."""
+    told = [{**alert, "status": status, **({"endsAt": NOT_ENDED} if status == "firing" else {})} for alert in alerts]
+    group = {"version": "4", "groupKey": ASKED, "status": status, "truncatedAlerts": 0, "relay": ASKED}
+    return json.dumps({**group, "alerts": told}).encode("utf-8", "replace")
+
+
+def tell(alert: Alert, ends_at: datetime | None = None) -> dict[str, Any]:
+    """Write an alert as Alertmanager does."""
+    start = {"startsAt": alert.starts_at.isoformat()} if alert.starts_at else {}
+    end = {"endsAt": ends_at.isoformat()} if ends_at else {}
+    texts = {"labels": dict(alert.labels), "annotations": dict(alert.annotations), "generatorURL": alert.generator_url}
+    return {**texts, **start, **end, "fingerprint": alert.fingerprint}

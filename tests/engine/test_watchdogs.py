@@ -1,0 +1,82 @@
+"""The dead man's switch and the sign of life, in the whole service with a clock that is set by hand."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playbook import NOON
+from service import service
+from test_reconcile import incidents, metric, until
+
+from relay.clock import ManualClock
+from relay.demo.standins import pagerduty
+
+WATCHDOG = {"labels": {"alertname": "Watchdog"}, "status": "firing", "startsAt": "2026-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(NOON)
+
+
+async def beat(relay):
+    assert (await relay.post({"version": "4", "groupKey": "w", "alerts": [WATCHDOG]}))[0] == 200
+
+
+async def test_a_silent_watchdog_pages_and_a_loud_one_ends_it(tmp_path, clock):
+    watched = {"watchdog_within": "5m"}
+    async with (
+        pagerduty.stand_in() as vendor,
+        service(tmp_path, vendor.url, source=watched, clock=clock) as relay,
+    ):
+        await beat(relay)
+        clock.advance(timedelta(minutes=4))
+        await asyncio.sleep(1.2)
+        assert await incidents(relay, "all")() == []
+        clock.advance(timedelta(minutes=2))
+        [incident] = await until(incidents(relay, "triggered"))
+        assert "RelayWatchdogSilent" in incident["title"]
+        await beat(relay)
+        await until(incidents(relay, "resolved"))
+
+
+async def test_a_silence_that_somebody_has_seen_to_does_not_page_twice(tmp_path, clock):
+    async with service(tmp_path, source={"watchdog_within": "3m"}, clock=clock) as relay:
+        clock.advance(timedelta(minutes=4))
+        await until(incidents(relay, "triggered"))
+        await relay.ask("POST", "/api/v1/incidents/INC-1/resolve", {}, role="responder")
+        await asyncio.sleep(1.5)
+        assert len(await incidents(relay, "all")()) == 1
+        assert await incidents(relay, "triggered")() == []
+
+
+@pytest.fixture
+async def listener():
+    """Somebody outside who waits for Relay's sign of life."""
+    heard, status = [], [200]
+
+    async def hear(request):
+        heard.append(request.path)
+        return web.Response(status=status[0])
+
+    app = web.Application()
+    app.router.add_get("/{key}", hear)
+    server = TestServer(app)
+    await server.start_server()
+    yield heard, status, str(server.make_url("/s3cret-key"))
+    await server.close()
+
+
+async def test_a_sign_of_life_is_given_and_a_refusal_counted_without_the_address(tmp_path, listener, capsys):
+    heard, status, url = listener
+    (tmp_path / "beat").write_text(url)
+    async with service(tmp_path, heartbeat={"url_file": str(tmp_path / "beat"), "every": "1s"}) as relay:
+        await until(lambda: asyncio.sleep(0, len(heard) >= 1))
+        status[0] = 500
+        await until(lambda: metric(relay, "relay_heartbeat_failures_total"))
+    assert set(heard) == {"/s3cret-key"}
+    written = capsys.readouterr()
+    assert "no heartbeat" in written.out + written.err
+    assert "s3cret" not in written.out + written.err
