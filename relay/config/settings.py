@@ -83,6 +83,14 @@ class Source(_Part):
         return tuple(read_secret(self.token_file, self.token_env).split())
 
 
+class PagerSettings(_Part):
+    """A pager whose webhooks are taken. The file may hold several secrets, a line each, so that they can be changed."""
+
+    type: Literal["pagerduty", "opsgenie"]
+    webhook_secret_file: str | None = None
+    webhook_secret_env: str | None = None
+
+
 class Token(_Part):
     """Somebody, or something, who may use the API. `sha256` is the hex digest of the token: safe to keep in git."""
 
@@ -125,6 +133,7 @@ class Settings(BaseSettings):
     prometheus: PrometheusSettings | None = None
     heartbeat: Heartbeat | None = None
     sources: dict[str, Source] = {}
+    pagers: dict[str, PagerSettings] = {}
     tokens: dict[str, Token] = {}
     log_format: Literal["json", "text"] = "json"
 
@@ -136,7 +145,7 @@ class Settings(BaseSettings):
             raise ValueError("write an address and a port, such as 127.0.0.1:9096 or :9096")
         return f"{host or '0.0.0.0'}:{port}"
 
-    @field_validator("sources", "tokens")
+    @field_validator("sources", "pagers", "tokens")
     @classmethod
     def _plain_names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:

@@ -104,6 +104,12 @@ class Metrics:
         self.reconcile_failures = Counter(
             "relay_reconcile_failures_total", "Times a source could not be asked.", ["source"], registry=registry
         )
+        self.follow_up_failures = Counter(
+            "relay_follow_up_failures_total",
+            "Times a pager could not be asked what became of a page.",
+            ["target"],
+            registry=registry,
+        )
         self.heartbeat_failures = Counter(
             "relay_heartbeat_failures_total", "Heartbeats that did not arrive.", registry=registry
         )

@@ -1,6 +1,7 @@
 """The web application: every door put together, and refusals in one shape."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import structlog
@@ -13,21 +14,29 @@ from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RulesInUse
 from relay.engine.writer import Writer
-from relay.http import alertmanager, api, ops
+from relay.http import alertmanager, api, ops, pagers
 from relay.http.access import ACCESS, Access
 from relay.http.openapi import describe
 
 log = structlog.get_logger()
 
-ROUTES = (*alertmanager.ROUTES, *api.ROUTES, *ops.ROUTES)
+ROUTES = (*alertmanager.ROUTES, *api.ROUTES, *pagers.ROUTES, *ops.ROUTES)
 
 
 def build(
-    access: Access, writer: Writer, intake: Intake, loop: Loop, rules: RulesInUse, clock: Clock, metrics: Metrics
+    access: Access,
+    known_pagers: Mapping[str, pagers.Pager],
+    writer: Writer,
+    intake: Intake,
+    loop: Loop,
+    rules: RulesInUse,
+    clock: Clock,
+    metrics: Metrics,
 ) -> web.Application:
     """Put the application together."""
     app = web.Application(client_max_size=alertmanager.MOST_BYTES, middlewares=[refuse_in_json])
     app[ACCESS] = access
+    app[pagers.PAGERS] = known_pagers
     app[alertmanager.INTAKE] = intake
     app[alertmanager.CLOCK] = clock
     app[alertmanager.METRICS] = metrics

@@ -18,6 +18,7 @@ from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
 from relay.config.settings import AlertmanagerSettings, Settings
 from relay.engine.dispatch import Dispatch
+from relay.engine.follow import FollowUp
 from relay.engine.heartbeat import Heartbeat
 from relay.engine.intake import Intake
 from relay.engine.loop import Loop
@@ -29,6 +30,7 @@ from relay.engine.watchdogs import Watchdogs
 from relay.engine.writer import Writer
 from relay.http.access import read_access
 from relay.http.app import build
+from relay.http.pagers import read_pagers
 from relay.incident.effects import Effect, Measure
 from relay.incident.events import Measured
 from relay.incident.reconcile import Patience
@@ -58,6 +60,7 @@ class Running:
     address: tuple[str, int]
     stop: Callable[[], None]
     rules: RulesInUse
+    follow_up: FollowUp
 
 
 async def serve(settings: Settings, clock: Clock | None = None) -> None:
@@ -80,24 +83,26 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     """Start the service; when the context ends, take no more, finish what is under way, and stop."""
     metrics = Metrics()
-    access = read_access(settings)
+    access, pagers = read_access(settings), read_pagers(settings)
     rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
     writer = Writer(open_database(settings.database_url()))
     intake, dispatch = Intake(), Dispatch(lambda: rules.couriers, Pace(rules.limits, time.monotonic), clock, metrics)
     loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)
+    follow_up = FollowUp(lambda: rules.couriers, writer, lambda: rules.rules, clock, metrics, loop.look)
     try:
         async with asyncio.TaskGroup() as tasks:
             companions = [
                 tasks.create_task(_watch(settings.rules, rules, loop)),
                 *(
                     tasks.create_task(_keep(run))
-                    for run in _companions(settings, writer, intake, loop, rules, clock, metrics)
+                    for run in _companions(settings, writer, intake, loop, follow_up, rules, clock, metrics)
                 ),
             ]
             turning = tasks.create_task(loop.run())
             try:
-                async with _listening(settings, build(access, writer, intake, loop, rules, clock, metrics)) as address:
-                    yield Running(address, loop.stop, rules)
+                app = build(access, pagers, writer, intake, loop, rules, clock, metrics)
+                async with _listening(settings, app) as address:
+                    yield Running(address, loop.stop, rules, follow_up)
             finally:
                 for companion in companions:
                     companion.cancel()
@@ -150,6 +155,7 @@ def _companions(
     writer: Writer,
     intake: Intake,
     loop: Loop,
+    follow_up: FollowUp,
     rules: RulesInUse,
     clock: Clock,
     metrics: Metrics,
@@ -164,6 +170,7 @@ def _companions(
     runs: list[Callable[[], Awaitable[None]]] = [
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
         Watchdogs(limits, writer, intake, clock).run,
+        follow_up.run,
     ]
     if beat := settings.heartbeat:
         runs.append(Heartbeat(beat.url(), beat.every.total_seconds(), lambda: loop.healthy, metrics).run)

@@ -133,9 +133,10 @@ class EscalationExhausted:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Somebody says they are on it."""
+    """Somebody says they are on it; `via` is the key of the page by which the news has come, if it came so."""
 
     by: str
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +160,11 @@ class NoteAdded:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """It is over: every alert ended (`by` is empty), or somebody says so."""
+    """It is over: every alert ended (`by` is empty), or somebody says so. `via`: see `Acknowledged`."""
 
     because: str
     by: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,11 @@ def react(incident: Incident, event: Event, link_base: str, now: datetime) -> It
         case Assessed(severity, because, was=was) if was is not None and severity < was:
             what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"
             yield from _update(incident, what, link_base, now)
-        case Acknowledged(by):
-            yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings)
-        case Resolved(because, by):
+        case Acknowledged(by, via):
+            yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings if ring.key != via)
+        case Resolved(because, by, via):
             why = f"{because} ({by})" if by else because
-            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings)
+            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings if ring.key != via)
 
 
 def _update(incident: Incident, what: str, link_base: str, now: datetime) -> Iterator[Effect]:

@@ -19,6 +19,8 @@ from relay.integrations.address import Address
 from relay.integrations.courier import Never
 from relay.integrations.exchange import TIMEOUT, Answer, Exchange
 from relay.integrations.fitting import cut, cut_lines, cut_pairs, first_fit, fold_key, length
+from relay.integrations.news import News
+from relay.integrations.opsgenie_news import read_alert
 from relay.integrations.target import TargetSettings
 
 HOSTS = {
@@ -102,6 +104,15 @@ class Opsgenie:
             if answer.status != 202 or "requestId" not in answer.told():
                 raise self._refusal(answer)
         return Delivered(effect.key, effect.target) if isinstance(effect, Page) else None
+
+    async def ask_about(self, key: str, session: aiohttp.ClientSession) -> News | None:
+        """Ask what became of a page; one that is not there yet, or no more, is no news. Raises `Again` or `Never`."""
+        answer = await self._exchange.send(session, "GET", f"{self._alerts}{_path(key)}", headers=self._headers)
+        if answer.status == 404 and "requestId" in answer.told():
+            return None
+        if answer.status != 200:
+            raise self._refusal(answer)
+        return read_alert(fold_key(key, LONGEST_ALIAS), answer.told())
 
     def _refusal(self, answer: Answer) -> Exception:
         refusal = self._exchange.refusal(answer)
@@ -187,6 +198,6 @@ def _characters(details: Mapping[str, str]) -> int:
     return sum(length(name) + length(value) for name, value in details.items())
 
 
-def _path(key: str, action: str) -> str:
+def _path(key: str, action: str = "") -> str:
     alias = quote(fold_key(key, LONGEST_ALIAS), safe="", errors="replace")
-    return f"/{alias}/{action}?identifierType=alias"
+    return f"/{alias}{action and '/'}{action}?identifierType=alias"

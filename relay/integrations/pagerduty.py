@@ -14,16 +14,18 @@ from relay.clock import Clock
 from relay.config.secrets import SecretMissing, read_secret
 from relay.incident.effects import AcknowledgePage, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
+from relay.integrations import pagerduty_news
 from relay.integrations.address import Address
 from relay.integrations.courier import Never
 from relay.integrations.exchange import TIMEOUT, Exchange, encode
 from relay.integrations.fitting import cut, cut_lines, cut_pairs, first_fit, fold_key, length
+from relay.integrations.news import News
+from relay.integrations.pagerduty_news import LONGEST_DEDUP_KEY
 from relay.integrations.target import TargetSettings
 
 HOSTS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
 KEY_LENGTH = 32
 LONGEST_SUMMARY = 1024
-LONGEST_DEDUP_KEY = 255
 LONGEST_NAME = 255
 """Characters of fields for which PagerDuty documents no limit."""
 LONGEST_LINK = 4096
@@ -52,9 +54,14 @@ class PagerDutyTarget(TargetSettings):
     type: Literal["pagerduty"]
     routing_key_file: str | None = None
     routing_key_env: str | None = None
+    api_token_file: str | None = None
+    api_token_env: str | None = None
+    """A read-only REST API key, with which PagerDuty is asked what became of pages."""
     region: Literal["us", "eu"] = "us"
     url: Address | None = None
     """Instead of the region's own host, for proxies and stand-ins."""
+    api_url: Address | None = None
+    """The same for the REST API."""
 
     @model_validator(mode="after")
     def _one_key(self) -> "PagerDutyTarget":
@@ -71,7 +78,12 @@ class PagerDutyTarget(TargetSettings):
                 f"{where} holds {len(key)} characters, and a routing key has {KEY_LENGTH}: take the Integration Key of "
                 "an Events API v2 integration"
             )
-        return PagerDuty(self.url or HOSTS[self.region], key, timeout, clock)
+        url = self.url or HOSTS[self.region]
+        if not (self.api_token_file or self.api_token_env):
+            return PagerDuty(url, key, timeout, clock)
+        token = read_secret(self.api_token_file, self.api_token_env)
+        api = pagerduty_news.PagerDutyApi(self.api_url or pagerduty_news.HOSTS[self.region], token, timeout, clock)
+        return PagerDutyThatTells(url, key, api, timeout, clock)
 
     def warnings(self) -> tuple[str, ...]:
         """What will go wrong some day with this target."""
@@ -92,6 +104,20 @@ class PagerDuty:
         if answer.status != 202 or answer.told().get("status") != "success":
             raise self._exchange.refusal(answer)
         return Delivered(effect.key, effect.target) if isinstance(effect, Page) else None
+
+
+class PagerDutyThatTells(PagerDuty):
+    """The same, where PagerDuty may be asked what became of a page."""
+
+    def __init__(
+        self, url: str, routing_key: str, api: pagerduty_news.PagerDutyApi, timeout: float, clock: Clock | None
+    ) -> None:
+        super().__init__(url, routing_key, timeout, clock)
+        self._api = api
+
+    async def ask_about(self, key: str, session: aiohttp.ClientSession) -> News | None:
+        """Ask what became of a page. Raises `Again` or `Never`."""
+        return await self._api.ask_about(key, session)
 
 
 def _event(effect: Effect, routing_key: str) -> dict[str, Any]:

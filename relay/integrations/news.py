@@ -1,0 +1,29 @@
+"""What a pager tells of a page that it was given: somebody has answered there, or it was closed there."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import aiohttp
+
+What = Literal["acknowledged", "closed", "timed_out"]
+"""`closed` by somebody; `timed_out` by the pager itself, which proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """News of one page."""
+
+    key: str
+    """As the pager knows it: long keys are folded (`relay/integrations/fitting.py`)."""
+    what: What
+    by: str
+    """Who, with the pager's name: `Ada Lovelace (PagerDuty)`."""
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A courier whose pager can be asked what became of a page."""
+
+    async def ask_about(self, key: str, session: aiohttp.ClientSession) -> News | None:
+        """Ask about one page; None when there is no news of it. Raises `Again` or `Never`."""
+        ...

@@ -1,0 +1,92 @@
+"""What PagerDuty tells: by its webhooks (v3), and when it is asked over its REST API.
+
+Contract: PagerDuty's developer documentation, "Webhooks v3" (signature over the raw body, one event each) and "REST API
+v2", `GET /incidents`. `incident_key` is the `dedup_key` of the alert that opened the incident.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from relay.clock import Clock
+from relay.integrations.courier import Again
+from relay.integrations.exchange import Exchange
+from relay.integrations.fitting import cut, fold_key
+from relay.integrations.news import News, What
+
+HOSTS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
+SIGNATURE = "X-PagerDuty-Signature"
+LONGEST_DEDUP_KEY = 255
+_PEOPLE = ("user", "user_reference")
+
+
+def signed(body: bytes, header: str, secrets: Iterable[str]) -> bool:
+    """Whether one of the signatures (`v1=<hex>,v1=…`: HMAC-SHA256 of the raw body) was made with one of the secrets."""
+    offered = [part.strip()[3:] for part in header.split(",") if part.strip().startswith("v1=")]
+    right = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
+    return any([hmac.compare_digest(one.encode(), other.encode()) for one in offered for other in right])
+
+
+def read_news(body: bytes) -> News | None:
+    """Read a webhook whose signature was right; None when it tells nothing that moves an incident of Relay."""
+    try:
+        event = json.loads(body)["event"]
+        kind, incident, agent = event["event_type"], event["data"], event.get("agent") or {}
+        key = incident.get("incident_key")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not isinstance(key, str) or not isinstance(agent, dict):
+        return None
+    match kind:
+        case "incident.acknowledged":
+            return News(key, "acknowledged", _who(agent))
+        case "incident.resolved":
+            return News(key, _closed(agent), _who(agent))
+    return None
+
+
+class PagerDutyApi:
+    """Asks PagerDuty what became of a page."""
+
+    def __init__(self, url: str, token: str, timeout: float, clock: Clock | None) -> None:
+        self._url = f"{url}/incidents"
+        self._headers = {"Authorization": f"Token token={token}", "Accept": "application/vnd.pagerduty+json;version=2"}
+        self._exchange = Exchange("PagerDuty", token, timeout, clock)
+
+    async def ask_about(self, key: str, session: aiohttp.ClientSession) -> News | None:
+        """Ask for the latest incident of a key. Raises `Again` or `Never`."""
+        folded = fold_key(key, LONGEST_DEDUP_KEY)
+        query = {"incident_key": folded, "limit": "1", "sort_by": "created_at:desc", "date_range": "all"}
+        url = str(URL(self._url).with_query(query))
+        answer = await self._exchange.send(session, "GET", url, headers=self._headers)
+        if answer.status != 200:
+            raise self._exchange.refusal(answer)
+        match answer.told():
+            case {"incidents": [{"status": "acknowledged"} as incident, *_]}:
+                return News(folded, "acknowledged", _who(_acknowledger(incident)))
+            case {"incidents": [{"status": "resolved"} as incident, *_]}:
+                by = incident.get("last_status_change_by") or {}
+                return News(folded, _closed(by), _who(by))
+            case {"incidents": list()}:
+                return None
+        raise Again("PagerDuty's list of incidents is not understood")
+
+
+def _acknowledger(incident: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = incident.get("acknowledgements")
+    last = given[-1].get("acknowledger") if isinstance(given, list) and given else None
+    return last if isinstance(last, dict) else {}
+
+
+def _closed(agent: Mapping[str, Any]) -> What:
+    return "closed" if agent.get("type") in _PEOPLE else "timed_out"
+
+
+def _who(agent: Mapping[str, Any]) -> str:
+    name = " ".join(str(agent.get("summary") or "somebody").split())
+    return f"{cut(name, 100)} (PagerDuty)"

@@ -1,0 +1,229 @@
+"""What people do in PagerDuty and Opsgenie comes back: by webhooks over real sockets, and by asking."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from functools import partial
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from service import RULES, service
+from world import told
+
+from relay.config.settings import PagerSettings
+from relay.demo.standins import pagerduty
+from relay.http import pagers as door
+
+SECRETS = ("s1-old", "s2-new")
+KEY = "INC-1/1.0/L1/ada"
+
+
+@pytest.fixture
+async def vendor():
+    async with pagerduty.stand_in(limit=None) as standing:
+        yield standing
+
+
+@pytest.fixture
+async def relay(tmp_path, vendor):
+    (tmp_path / "hooks").write_text("\n".join(SECRETS))
+    named = {
+        name: PagerSettings(type=name, webhook_secret_file=str(tmp_path / "hooks"))
+        for name in ("pagerduty", "opsgenie")
+    }
+    async with service(tmp_path, vendor.url, pagers=named) as running:
+        await running.post({"version": "4", "groupKey": "{}:{}", "alerts": [told()]})
+        await paged(running)
+        yield running
+
+
+async def until(holds, seconds=5):
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def paged(relay):
+    async with asyncio.timeout(5):
+        while "pd-ada accepted the page" not in (await shown(relay))[1]:
+            await asyncio.sleep(0.01)
+
+
+async def shown(relay):
+    status, incident = await relay.ask("GET", "/api/v1/incidents/INC-1", role="viewer")
+    if status == 404:
+        return "", []
+    return incident["phase"], [entry["text"] for entry in incident["timeline"]]
+
+
+async def reached(relay, phase):
+    async with asyncio.timeout(5):
+        while (found := await shown(relay))[0] != phase:
+            await asyncio.sleep(0.01)
+        return found[1]
+
+
+def event(kind, key=KEY, agent="user_reference"):
+    data = {"id": "PGR0VU2", "type": "incident", "incident_key": key, "status": "x"}
+    who = {"id": "PLH1HKV", "type": agent, "summary": "Ada Lovelace"} if agent else None
+    return {"event": {"id": "5ac64822", "event_type": f"incident.{kind}", "agent": who, "data": data}}
+
+
+def signature(body, secret):
+    return "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+async def notify(relay, told_, secret=SECRETS[1], signed=None, path="pagerduty/pagerduty"):
+    body = told_ if isinstance(told_, bytes) else json.dumps(told_).encode()
+    header = signature(body, secret) if signed is None else signed
+    headers = {"X-PagerDuty-Signature": header, "Content-Type": "application/json"}
+    return (await relay.ask("POST", f"/api/v1/webhooks/{path}", body, headers=headers))[0]
+
+
+async def test_an_acknowledgement_there_is_one_here_and_is_not_told_back(relay, vendor):
+    assert await notify(relay, event("acknowledged")) == 202
+    timeline = await reached(relay, "acknowledged")
+    assert timeline[-1] == "acknowledged by Ada Lovelace (PagerDuty)"
+    assert await notify(relay, event("acknowledged")) == 202
+    assert (await shown(relay))[1] == timeline
+    await asyncio.sleep(0.1)
+    _, waiting = await relay.ask("GET", "/api/v1/outbox", role="viewer")
+    assert waiting["errands"] == []
+
+
+async def test_a_close_by_a_person_is_believed_for_a_while(relay):
+    assert await notify(relay, event("resolved")) == 202
+    assert (await reached(relay, "resolved"))[-1] == "resolved by Ada Lovelace (PagerDuty): closed in pd-ada"
+
+
+@pytest.mark.parametrize("agent", [None, "service_reference", "inbound_integration_reference"])
+async def test_a_close_by_itself_rings_again_at_once_under_a_new_key(relay, vendor, agent):
+    assert await notify(relay, event("resolved", agent=agent)) == 202
+    await until(lambda: "INC-1/2.0/L1/ada" in vendor.open_keys())
+    assert "reopened: pd-ada has closed the page by itself" in (await shown(relay))[1]
+
+
+@pytest.mark.parametrize(
+    "told_",
+    [
+        event("acknowledged", key="INC-99/1.0/L1/ada"),
+        event("acknowledged", key="INC-1/7.0/L1/ada"),
+        event("acknowledged", key="somebody else's"),
+        event("acknowledged", key=None),
+        event("annotated"),
+        event("a kind that is not invented yet"),
+        {"event": []},
+        [],
+        {"event": {"event_type": "incident.acknowledged", "data": 5, "agent": "x"}},
+        b"\xff\xfe not JSON",
+        b"[" * 50_000,
+    ],
+)
+async def test_what_moves_nothing_is_heard_all_the_same(relay, told_):
+    before = await shown(relay)
+    assert await notify(relay, told_) == 202
+    assert await shown(relay) == before
+
+
+@pytest.mark.parametrize(
+    "signed", ["", "v1=", "v1=00", "v0=" + "0" * 64, "v1=" + "0" * 64, "v1=ü", ",,,", "v1=" + "f" * 100_000]
+)
+async def test_a_wrong_signature_is_401_and_moves_nothing(relay, signed):
+    try:
+        assert await notify(relay, event("acknowledged"), signed=signed) in (400, 401)
+    except aiohttp.ClientError:
+        assert len(signed) > 50_000
+    assert (await shown(relay))[0] == "triggered"
+
+
+async def test_a_signature_of_another_body_is_401(relay):
+    assert await notify(relay, event("acknowledged"), signed=signature(b"{}", SECRETS[0])) == 401
+
+
+async def test_while_a_secret_is_changed_one_right_signature_of_several_is_enough(relay):
+    body = json.dumps(event("acknowledged")).encode()
+    both = f"{signature(body, 'unknown')},{signature(body, SECRETS[0])}"
+    assert await notify(relay, body, signed=both) == 202
+    await reached(relay, "acknowledged")
+
+
+async def test_a_pager_that_is_not_named_is_401(relay):
+    assert await notify(relay, event("acknowledged"), path="pagerduty/other") == 401
+    assert await notify(relay, event("acknowledged"), path="pagerduty/opsgenie") == 401
+
+
+async def test_a_huge_body_is_413(relay):
+    assert await notify(relay, b"x" * (door.MOST_BYTES + 1)) == 413
+
+
+# ---- Opsgenie ----
+
+
+def action(name, alias=KEY, user="ada@example.com"):
+    return {"source": {"type": "user"}, "action": name, "alert": {"alertId": "1", "alias": alias, "username": user}}
+
+
+async def say(relay, told_, secret=SECRETS[0]):
+    path = "/api/v1/webhooks/opsgenie/opsgenie"
+    return (await relay.ask("POST", path, told_, headers={"X-Relay-Secret": secret}))[0]
+
+
+async def test_opsgenie_tells_by_alias_with_a_secret(relay):
+    assert await say(relay, action("Acknowledge"), secret="wrong") == 401
+    assert await say(relay, action("AddNote")) == 202
+    assert (await shown(relay))[0] == "triggered"
+    assert await say(relay, action("Acknowledge")) == 202
+    assert (await reached(relay, "acknowledged"))[-1] == "acknowledged by ada@example.com (Opsgenie)"
+    assert await say(relay, action("Close")) == 202
+    await reached(relay, "resolved")
+
+
+async def test_a_close_by_a_policy_of_opsgenie_is_no_end(relay, vendor):
+    assert await say(relay, action("Close", user="System")) == 202
+    await until(lambda: "INC-1/2.0/L1/ada" in vendor.open_keys())
+
+
+# ---- asking ----
+
+
+@pytest.fixture
+async def rest():
+    """PagerDuty's REST API, with one incident."""
+    incidents, asked, status = {}, [], [200]
+
+    async def listed(request):
+        asked.append((request.headers["Authorization"], dict(request.query)))
+        found = incidents.get(request.query["incident_key"])
+        return web.json_response({"incidents": [found] if found else []}, status=status[0])
+
+    app = web.Application()
+    app.router.add_get("/incidents", listed)
+    server = TestServer(app)
+    await server.start_server()
+    yield incidents, asked, status, str(server.make_url("")).rstrip("/")
+    await server.close()
+
+
+async def test_a_lost_webhook_only_delays(tmp_path, vendor, rest):
+    incidents, asked, status, url = rest
+    (tmp_path / "api").write_text("r3st-token")
+    rules = RULES.replace("per_minute: 0, url", f"api_token_file: {{secrets}}/api, api_url: {url}, url", 1)
+    async with service(tmp_path, vendor.url, rules) as relay:
+        await relay.post({"version": "4", "groupKey": "{}:{}", "alerts": [told()]})
+        await paged(relay)
+        ask = partial(relay.running.follow_up.ask, relay.client)
+        await ask()
+        status[0] = 500
+        await ask()
+        assert (await shown(relay))[0] == "triggered"
+        status[0] = 200
+        ada = {"type": "user_reference", "summary": "Ada"}
+        incidents[KEY] = {"status": "acknowledged", "acknowledgements": [{"acknowledger": ada}]}
+        await ask()
+        assert (await shown(relay))[1][-1] == "acknowledged by Ada (PagerDuty)"
+        await ask()
+    assert len(asked) == 3  # who has answered is not asked about again
+    assert asked[0][0] == "Token token=r3st-token"
