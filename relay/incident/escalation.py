@@ -16,6 +16,7 @@ from relay.config.types import Duration, Placed, at_least
 from relay.incident import oncall
 from relay.incident.effects import Effect
 from relay.incident.events import (
+    AckExpired,
     Acknowledged,
     Assessed,
     DeadlineMet,
@@ -35,6 +36,7 @@ from relay.incident.plan import Jump, Level, Plan, Recipient, Ring
 from relay.incident.severity import SeverityLevel, spell_level
 
 LAST_RESORT = "last resort"
+ACKNOWLEDGEMENT = "escalation/acknowledgement"
 MOST_LEVELS = 20
 MOST_RECIPIENTS = 10
 """Of one level; so that a jump over all levels stays below `decide.ENOUGH`."""
@@ -71,8 +73,8 @@ class PolicyLevel(Placed):
     @field_validator("name")
     @classmethod
     def _not_the_last_resort(cls, name: str) -> str:
-        if name == LAST_RESORT:
-            raise ValueError('write another name: this is what the "last_resort" section is called')
+        if name in (LAST_RESORT, ACKNOWLEDGEMENT.partition("/")[2]):
+            raise ValueError("write another name: Relay uses this one itself")
         return name
 
 
@@ -92,6 +94,7 @@ class Policy(Placed):
     last_resort: tuple[Recipients, ...] = Field(min_length=1, max_length=MOST_RECIPIENTS)
     last_resort_every: Annotated[Duration, at_least(timedelta(minutes=1))] = timedelta(minutes=30)
     until: Literal["acknowledged", "resolved"] = "acknowledged"
+    ack_expires: Annotated[Duration, at_least(timedelta(minutes=1))] | None = None
 
     def plan(self, name: str, revision: str = "", route: str = "") -> Plan:
         """What an incident pins."""
@@ -105,6 +108,7 @@ class Policy(Placed):
             jumps=tuple(Jump(jump.at_least, order.index(jump.to)) for jump in self.jump if jump.to in order),
             until=self.until,
             last_resort_every=self.last_resort_every,
+            ack_expires=self.ack_expires,
             revision=revision,
             route=route,
         )
@@ -119,7 +123,7 @@ class Roster:
     overrides: tuple[Override, ...] = ()
 
 
-REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliverable, Acknowledged})
+REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliverable, Acknowledged, AckExpired})
 
 
 def react(
@@ -132,8 +136,11 @@ def react(
     plan = incident.plan
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
-        case Triggered():
+        case Triggered() | AckExpired():
             yield from _up_to(_jump(plan, incident.severity), incident, plan, roster, now)
+        case DeadlineMissed("escalation/acknowledgement"):
+            if incident.phase == "acknowledged" and incident.alerts:
+                yield AckExpired(incident.acknowledged_by)
         case DeadlineMissed(name) if name.startswith("escalation/"):
             yield from _next(incident, plan, roster, now)
         case Escalated():
@@ -143,8 +150,16 @@ def react(
         case Undeliverable("Page", key, target) if target not in covered and _was_asked_last(incident, plan, key):
             # past the last level comes the last resort: starting over would ask those who refuse, at once, again
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
-        case Acknowledged() if plan.until == "acknowledged":
-            yield from (DeadlineMet(name) for name in incident.deadlines if name.startswith("escalation/"))
+        case Acknowledged():
+            yield from _answered(incident, plan, now)
+
+
+def _answered(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
+    if plan.until == "acknowledged":
+        due = [name for name in incident.deadlines if name.startswith("escalation/") and name != ACKNOWLEDGEMENT]
+        yield from (DeadlineMet(name) for name in due)
+    if plan.ack_expires is not None:
+        yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
 
 
 def _jump(plan: Plan, severity: int | None) -> int:
@@ -202,7 +217,8 @@ def _expect(coming: str, wait: timedelta, incident: Incident, now: datetime) -> 
     if incident.phase == "acknowledged" and incident.plan and incident.plan.until == "acknowledged":
         return
     name = f"escalation/{coming}"
-    yield from (DeadlineMet(old) for old in incident.deadlines if old.startswith("escalation/") and old != name)
+    others = [old for old in incident.deadlines if old.startswith("escalation/") and old not in (name, ACKNOWLEDGEMENT)]
+    yield from (DeadlineMet(old) for old in others)
     yield DeadlineSet(name, now + wait)
 
 

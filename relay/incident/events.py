@@ -140,6 +140,13 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class AckExpired:
+    """Who had answered has not said anything for long, and it still fires: people are asked again."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Escalated:
     """Somebody asks for the next level now."""
 
@@ -247,6 +254,7 @@ Event = (
     | LevelPassed
     | EscalationExhausted
     | Acknowledged
+    | AckExpired
     | Escalated
     | NoteAdded
     | Resolved
@@ -268,7 +276,7 @@ def is_quiet(event: Event) -> bool:
     if isinstance(event, Assessed):
         return event.was == event.severity
     if isinstance(event, DeadlineMissed):
-        return not event.name.startswith("escalation/")
+        return not event.name.startswith("escalation/") or event.name == "escalation/acknowledgement"
     return isinstance(event, _QUIET)
 
 

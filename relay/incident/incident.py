@@ -7,6 +7,7 @@ from typing import Any
 
 from relay.incident.alert import Alert, AlertKey
 from relay.incident.events import (
+    AckExpired,
     Acknowledged,
     AlertsChanged,
     AlertsFired,
@@ -197,6 +198,8 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
             return incident.but(triggered_at=now, doubt="")
         case Acknowledged(by):
             return incident.but(acknowledged_at=now, acknowledged_by=by)
+        case AckExpired():
+            return incident.but(step=-1, round=incident.round + 1, acknowledged_at=None, acknowledged_by="")
         case Resolved():
             return incident.but(resolved_at=now)
         case Reopened():

@@ -1,6 +1,7 @@
 """The phases of an outage: what can happen in each, where it leads, and which concerns are awake to react."""
 
 from relay.incident.events import (
+    AckExpired,
     Acknowledged,
     AlertsChanged,
     AlertsFired,
@@ -69,6 +70,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
     },
     "acknowledged": {
         **_stay("acknowledged", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, *_PAGING, Acknowledged),
+        AckExpired: "triggered",
         Resolved: "resolved",
     },
     "resolved": {

@@ -43,6 +43,8 @@ class Plan:
     jumps: tuple[Jump, ...] = ()
     until: str = "acknowledged"
     last_resort_every: timedelta = timedelta(minutes=30)
+    ack_expires: timedelta | None = None
+    """How long an answer is believed while the alerts fire on."""
     revision: str = ""
     """The rules' revision that it was taken from."""
     route: str = ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from relay.incident.alert import Alert
 from relay.incident.events import (
+    AckExpired,
     Acknowledged,
     AlertsChanged,
     AlertsFired,
@@ -36,7 +37,7 @@ from relay.incident.severity import spell_level
 
 def tell(event: Event) -> str:
     """Say an event in a line."""
-    return _of_alerts(event) or _of_decisions(event) or _of_people(event)
+    return _of_alerts(event) or _of_decisions(event) or _of_people(event) or _of_time(event)
 
 
 def _of_alerts(event: Event) -> str:
@@ -92,6 +93,8 @@ def _of_people(event: Event) -> str:
     match event:
         case Acknowledged(by):
             return f"acknowledged by {by}"
+        case AckExpired(by):
+            return f"the acknowledgement by {by} has expired, and it still fires"
         case Escalated(by, reason):
             return f"escalated by {by}" + (f": {reason}" if reason else "")
         case NoteAdded(by, text):
@@ -102,6 +105,11 @@ def _of_people(event: Event) -> str:
             return f"reopened: {because}"
         case Closed():
             return "closed"
+    return ""
+
+
+def _of_time(event: Event) -> str:
+    match event:
         case DeadlineSet(name, at):
             return f"{name} is due at {at:%H:%M:%S} UTC"
         case DeadlineMet(name):

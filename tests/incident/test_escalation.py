@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -178,3 +179,29 @@ def test_people_are_found_at_the_moment_of_paging_and_levels_stay_as_they_were()
     story = Playbook(start=before_the_handover).fires().paged("L1:pd-ada")
     story.story.rules = rules(RULES.replace("      - {name: L3, page: [{person: chen}], wait: 15m}\n", ""))
     story.after(minutes=59).paged("L2:pd-chen", "L3:pd-chen", "last resort:pd-noc")
+
+
+class TestAckExpires:
+    @pytest.fixture
+    def story(self):
+        policy = rules().policies["payments"].model_copy(update={"ack_expires": timedelta(hours=1)})
+        made_of = replace(rules(), policies={"payments": policy})
+        return Playbook(made_of).fires(CRITICAL).paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
+
+    def test_who_does_not_come_back_is_not_believed_for_ever(self, story):
+        story.when(Acknowledged("ana")).after(minutes=59).paged()
+        story.after(minutes=1).paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
+        keys = [event.ring.key for _, event in story.story.happened if isinstance(event, Paged)]
+        assert len(keys) == len(set(keys)) == 4
+        assert story.incident.phase == "triggered"
+
+    def test_acknowledging_again_starts_the_time_anew(self, story):
+        story.when(Acknowledged("ana")).after(minutes=50).when(Acknowledged("ana")).after(minutes=59).paged()
+        story.after(minutes=1).paged("L1:pd-ada")
+
+    def test_an_answer_to_the_second_call_counts_as_the_first_did(self, story):
+        story.when(Acknowledged("ana")).after(hours=1).paged("L1:pd-ada").when(Acknowledged("ben")).after(minutes=30)
+        story.paged().ends(CRITICAL).after(hours=5).paged()
+
+    def test_what_is_over_wakes_nobody(self, story):
+        story.when(Acknowledged("ana")).ends(CRITICAL).after(hours=5).paged()
