@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo servers test check bench
+.PHONY: help setup demo servers test check bench simulate
 
 help:
 	@echo "make demo    an outage, told against a real Prometheus and Alertmanager"
 	@echo "make test    everything: lint, types, unit tests, and tests against the real servers"
 	@echo "make check   the fast tier: lint, types, unit tests"
+	@echo "make simulate  stories by seed against all that can go wrong; SEEDS=2000"
 	@echo "make bench   speed and memory, as ratios against a reference in the same run"
 
 $(READY): pyproject.toml constraints.txt
@@ -40,3 +41,6 @@ test: check servers
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)
+
+simulate: setup
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000)

@@ -278,7 +278,7 @@ class Incidents:
     def write(self) -> None:
         """Send everything that was gathered to the database."""
         changed = [file for file in self._files.values() if file.changed]
-        told = {row["key_"] for row in self._told_alerts.values()}
+        told = {_text(key) for key in (*self._told_alerts, *self._new_alerts)}
         ended = [
             {"key_": key, "firing": False, "ends_at": moment(end)}
             for key, end in self._ended.items()

@@ -81,3 +81,13 @@ def test_who_is_called_in_after_the_answer_is_covered_too():
 def test_a_fallback_that_a_reload_took_away_is_not_asked(story):
     story.story.rules = replace(COVERED, fallbacks={})
     story.after(minutes=4).paged()
+
+
+def test_a_fallback_for_a_level_that_was_passed_does_not_turn_the_escalation_back(story):
+    (
+        story
+        .when(Escalated("ana", "worse than it looks")).paged("L2:pd-bob")
+        .after(minutes=1).paged("L1:mail")
+        .when(Delivered(f"{FIRST}>mail", "mail"))
+        .after(minutes=9).paged("L3:pd-chen")
+    )  # fmt: skip

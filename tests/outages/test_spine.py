@@ -45,6 +45,14 @@ def test_repeats_and_duplicates_from_a_pair_change_nothing(world):
     assert len(world.incidents()) == 1
 
 
+def test_an_alert_that_begins_ends_and_begins_in_one_turn_fires(world):
+    first, again = told(starts="2026-01-07T11:50:00Z"), told(starts="2026-01-07T11:55:00Z")
+    world.deliver(first).deliver(ended(first, "2026-01-07T11:52:00Z")).deliver(again).run()
+    assert [alert.starts_at.minute for alert in world.only().alerts.values()] == [55]
+    world.post(ended(again))
+    assert world.only().phase == "resolved"
+
+
 def test_an_incident_grows_and_shrinks_and_ends_with_the_last_alert(world):
     one, two = told("A"), told("B")
     world.post(one).paged("pd-ada")

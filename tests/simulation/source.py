@@ -1,0 +1,96 @@
+"""What is really so, and a pair of Alertmanagers that tell of it: late, twice, out of order, and again and again."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+SERVICES = ("checkout", "ledger", "search")
+NAMES = ("Errors", "Slow", "Down")
+SEVERITIES = ("critical", "warning", "info")
+NOT_ENDED = "0001-01-01T00:00:00Z"
+LATEST = 120
+"""Seconds that a message may be under way."""
+
+
+@dataclass
+class Alert:
+    """An alert as it really is."""
+
+    name: str
+    service: str
+    severity: str
+    firing: bool = False
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def told(self) -> dict:
+        labels = {"alertname": self.name, "service": self.service, "severity": self.severity}
+        return {
+            "status": "firing" if self.firing else "resolved",
+            "labels": labels,
+            "annotations": {"summary": f"{self.service}: {self.name}"},
+            "startsAt": self.starts_at.isoformat(),
+            "endsAt": NOT_ENDED if self.firing else self.ends_at.isoformat(),
+            "generatorURL": "",
+            "fingerprint": f"{self.service}-{self.name}",
+        }
+
+
+@dataclass
+class Message:
+    """A webhook that is under way."""
+
+    arrives_at: datetime
+    body: bytes
+
+
+@dataclass
+class Source:
+    """Services, their alerts, and what is told of them."""
+
+    chance: Random
+    alerts: list[Alert] = field(default_factory=list)
+    under_way: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for service in SERVICES[: self.chance.randint(1, len(SERVICES))]:
+            for name in NAMES[: self.chance.randint(1, len(NAMES))]:
+                self.alerts.append(Alert(name, service, self.chance.choice(SEVERITIES)))
+
+    def change(self, now: datetime) -> str:
+        """An alert begins to fire, or ends; both Alertmanagers tell of its group."""
+        alert = self.chance.choice(self.alerts)
+        alert.firing = not alert.firing
+        if alert.firing:
+            alert.starts_at, alert.ends_at = now, None
+        else:
+            alert.ends_at = now
+        self.tell(alert.service, now)
+        return f"{alert.service}/{alert.name} {'fires' if alert.firing else 'ends'}"
+
+    def tell(self, service: str, now: datetime) -> None:
+        """The pair posts the group; one of the two may lose its message."""
+        lost = self.chance.random() < 0.2
+        for _ in range(1 if lost else 2):
+            late = timedelta(seconds=self.chance.uniform(0, LATEST))
+            self.under_way.append(Message(now + late, self.body(service, truncate=self.chance.random() < 0.05)))
+
+    def body(self, service: str, *, truncate: bool = False) -> bytes:
+        told = [alert.told() for alert in self.alerts if alert.service == service and alert.starts_at]
+        left_out = 0
+        if truncate and len(told) > 1:
+            told, left_out = told[:1], len(told) - 1
+        status = "firing" if any(alert["status"] == "firing" for alert in told) else "resolved"
+        group = {"version": "4", "groupKey": f"g:{service}", "truncatedAlerts": left_out, "status": status}
+        return json.dumps({**group, "alerts": told}).encode()
+
+    def arrived(self, now: datetime) -> list[bytes]:
+        """Messages whose time has come, in the order in which they happen to arrive."""
+        here = [message for message in self.under_way if message.arrives_at <= now]
+        self.under_way = [message for message in self.under_way if message.arrives_at > now]
+        self.chance.shuffle(here)
+        return [message.body for message in here for _ in range(1 if self.chance.random() < 0.9 else 2)]
+
+    def services(self) -> list[str]:
+        return sorted({alert.service for alert in self.alerts if alert.starts_at})
