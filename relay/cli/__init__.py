@@ -13,6 +13,7 @@ COMMANDS = {
     "quarantine": "relay.cli.operate:quarantine",
     "outbox": "relay.cli.operate:outbox",
     "verify": "relay.cli.operate:verify",
+    "backup": "relay.cli.backup:backup",
     "token": "relay.cli.operate:token",
     "openapi": "relay.cli.operate:openapi",
 }

@@ -106,6 +106,23 @@ class Token(_Part):
         return self
 
 
+class Retention(_Part):
+    """How long things are kept. `0s` keeps them for good."""
+
+    inbox: Duration = timedelta(days=30)
+    """Webhooks, decided."""
+    quarantine: Duration = timedelta(days=90)
+    """What could not be used."""
+    alerts: Duration = timedelta(days=30)
+    """Alerts that have ended."""
+    incidents: Duration = timedelta(days=400)
+    """Incidents that are closed, with their timelines."""
+
+    def ages(self) -> dict[str, timedelta]:
+        """What is removed, and after how long."""
+        return {name: age for name in type(self).model_fields if (age := getattr(self, name))}
+
+
 class PrometheusSettings(_Part):
     """The Prometheus that knows the facts."""
 
@@ -132,6 +149,7 @@ class Settings(BaseSettings):
     """Relay's address as people reach it, for links."""
     prometheus: PrometheusSettings | None = None
     heartbeat: Heartbeat | None = None
+    retention: Retention = Retention()
     sources: dict[str, Source] = {}
     pagers: dict[str, PagerSettings] = {}
     tokens: dict[str, Token] = {}

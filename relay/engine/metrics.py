@@ -127,6 +127,9 @@ class Metrics:
             "relay_turn_seconds", "How long a turn of the engine takes.", buckets=_FAST, registry=registry
         )
         self.turn_failures = Counter("relay_turn_failures_total", "Turns that the database refused.", registry=registry)
+        self.swept = Counter(
+            "relay_swept_rows_total", "Rows removed for their age, by table.", ["table"], registry=registry
+        )
         self.reload_ok = Gauge(
             "relay_config_last_reload_successful", "1 if the rules last read are in use.", registry=registry
         )

@@ -26,6 +26,7 @@ from relay.engine.metrics import Metrics
 from relay.engine.pace import Pace
 from relay.engine.reconcile import Asked, Reconcile
 from relay.engine.ruleset import RulesInUse
+from relay.engine.sweep import Sweep
 from relay.engine.watchdogs import Watchdogs
 from relay.engine.writer import Writer
 from relay.http.access import read_access
@@ -61,6 +62,7 @@ class Running:
     stop: Callable[[], None]
     rules: RulesInUse
     follow_up: FollowUp
+    sweep: Sweep
 
 
 async def serve(settings: Settings, clock: Clock | None = None) -> None:
@@ -89,20 +91,21 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     intake, dispatch = Intake(), Dispatch(lambda: rules.couriers, Pace(rules.limits, time.monotonic), clock, metrics)
     loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)
     follow_up = FollowUp(lambda: rules.couriers, writer, lambda: rules.rules, clock, metrics, loop.look)
+    sweep = Sweep(settings.retention.ages(), writer, intake, clock, metrics)
     try:
         async with asyncio.TaskGroup() as tasks:
             companions = [
                 tasks.create_task(_watch(settings.rules, rules, loop)),
                 *(
                     tasks.create_task(_keep(run))
-                    for run in _companions(settings, writer, intake, loop, follow_up, rules, clock, metrics)
+                    for run in _companions(settings, writer, intake, loop, follow_up, sweep, rules, clock, metrics)
                 ),
             ]
             turning = tasks.create_task(loop.run())
             try:
                 app = build(access, pagers, writer, intake, loop, rules, clock, metrics)
                 async with _listening(settings, app) as address:
-                    yield Running(address, loop.stop, rules, follow_up)
+                    yield Running(address, loop.stop, rules, follow_up, sweep)
             finally:
                 for companion in companions:
                     companion.cancel()
@@ -156,6 +159,7 @@ def _companions(
     intake: Intake,
     loop: Loop,
     follow_up: FollowUp,
+    sweep: Sweep,
     rules: RulesInUse,
     clock: Clock,
     metrics: Metrics,
@@ -171,6 +175,7 @@ def _companions(
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
         Watchdogs(limits, writer, intake, clock).run,
         follow_up.run,
+        sweep.run,
     ]
     if beat := settings.heartbeat:
         runs.append(Heartbeat(beat.url(), beat.every.total_seconds(), lambda: loop.healthy, metrics).run)

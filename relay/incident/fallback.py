@@ -47,21 +47,22 @@ def react(
             late = [ring for ring in incident.rings if _deadline(ring.key) == name and ring.target in fallbacks]
             for ring in late:
                 fallback = fallbacks[ring.target]
-                yield _instead(ring, fallback, f"has not taken the page for {spell(fallback.after)}")
+                yield from _instead(incident, ring, fallback, f"has not taken the page for {spell(fallback.after)}")
         case Undeliverable("Page", key, target) if target in fallbacks:
             yield from (DeadlineMet(name) for name in incident.deadlines if name == _deadline(key))
             refused = [ring for ring in incident.refused if ring.key == key]
-            yield from (_instead(ring, fallbacks[target], "has refused the page") for ring in refused)
+            for ring in refused:
+                yield from _instead(incident, ring, fallbacks[target], "has refused the page")
         case Acknowledged():
             yield from (DeadlineMet(name) for name in incident.deadlines if name.startswith("fallback/"))
 
 
-def _instead(ring: Ring, fallback: Fallback, why: str) -> Paged:
-    """The same page through the fallback, under a key of its own."""
+def _instead(incident: Incident, ring: Ring, fallback: Fallback, why: str) -> Iterator[Event]:
+    """The same page through the fallback, under a key of its own; once."""
     key = f"{ring.key}>{fallback.target}"
-    return Paged(
-        replace(ring, target=fallback.target, key=key, user="", because=f"{ring.target} {why}: {ring.because}")
-    )
+    if not any(other.key == key for other in (*incident.rings, *incident.refused)):
+        because = f"{ring.target} {why}: {ring.because}"
+        yield Paged(replace(ring, target=fallback.target, key=key, user="", because=because))
 
 
 def _deadline(key: str) -> str:

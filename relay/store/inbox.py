@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from relay.store import tables
 from relay.store.prepared import Prepared, at, moment
+from relay.store.retention import unpack
 from relay.store.tables import EPOCH
 
 _INSERT = Prepared(insert(tables.inbox), ("source", "received_at", "body", "waiting"))
@@ -84,7 +85,7 @@ class Inbox:
         if not ids:
             return [], False
         rows = _BODIES.run(self.connection, ids=ids)
-        bodies = [Received(row.source, at(row.received_at) or EPOCH, bytes(row.body), row.id) for row in rows]
+        bodies = [Received(row.source, at(row.received_at) or EPOCH, unpack(bytes(row.body)), row.id) for row in rows]
         return bodies, len(ids) < len(sizes) or len(sizes) == limit
 
     def decided(self, ids: Iterable[int]) -> None:

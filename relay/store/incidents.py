@@ -199,8 +199,8 @@ class Incidents:
         file = self._files[decision.incident.id]
         file.changed = file.changed or decision.incident is not file.incident
         file.incident = decision.incident
-        if decision.incident.phase == "closed":
-            self._of_group.pop(file.group_key, None)
+        if decision.incident.phase == "closed" and self._of_group.get(file.group_key) == decision.incident.id:
+            del self._of_group[file.group_key]
         for event in decision.happened:
             if not is_quiet(event):
                 self._record(file, event, now)

@@ -83,6 +83,7 @@ alert = Table(
     Column("labels", Text, nullable=False),
     Column("annotations", Text, nullable=False),
     Column("generator_url", Text, nullable=False),
+    Index("alert_ended", "told_at", sqlite_where=text("firing = 0"), postgresql_where=text("not firing")),
     Index("alert_firing", "incident", sqlite_where=text("firing = 1"), postgresql_where=text("firing")),
 )
 """What each alert was last told to be. `key` is source/fingerprint."""

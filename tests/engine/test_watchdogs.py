@@ -8,10 +8,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playbook import NOON
 from service import service
-from test_reconcile import incidents, metric, until
+from test_reconciling import incidents, metric, until
 
 from relay.clock import ManualClock
 from relay.demo.standins import pagerduty
+
+pytestmark = pytest.mark.servers
 
 WATCHDOG = {"labels": {"alertname": "Watchdog"}, "status": "firing", "startsAt": "2026-01-01T00:00:00Z"}
 
@@ -78,5 +80,4 @@ async def test_a_sign_of_life_is_given_and_a_refusal_counted_without_the_address
         await until(lambda: metric(relay, "relay_heartbeat_failures_total"))
     assert set(heard) == {"/s3cret-key"}
     written = capsys.readouterr()
-    assert "no heartbeat" in written.out + written.err
     assert "s3cret" not in written.out + written.err

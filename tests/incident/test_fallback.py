@@ -91,3 +91,12 @@ def test_a_fallback_for_a_level_that_was_passed_does_not_turn_the_escalation_bac
         .when(Delivered(f"{FIRST}>mail", "mail"))
         .after(minutes=9).paged("L3:pd-chen")
     )  # fmt: skip
+
+
+def test_a_page_that_is_late_and_then_refused_goes_to_the_fallback_once(story):
+    story.after(minutes=1).paged("L1:mail").when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged()
+
+
+def test_a_fallback_that_has_refused_is_not_asked_again(story):
+    story.after(minutes=1).paged("L1:mail").when(Undeliverable("Page", f"{FIRST}>mail", "mail", "no")).paged("L1:hook")
+    story.when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged()

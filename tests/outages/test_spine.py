@@ -53,6 +53,18 @@ def test_an_alert_that_begins_ends_and_begins_in_one_turn_fires(world):
     assert world.only().phase == "resolved"
 
 
+def test_news_of_a_closed_incident_does_not_open_its_group_twice(world):
+    errors, slow, down = told("Errors"), told("Slow"), told("Down")
+    world.post(errors, slow).post(ended(errors), ended(slow)).after(hours=1)
+    assert world.only().phase == "closed"
+    again = told("Errors", starts="2026-01-07T12:59:00Z")
+    world.deliver(again).deliver(ended(slow), truncated=1).deliver(down).run()
+    assert {i.id: (i.phase, len(i.alerts)) for i in world.incidents()} == {
+        "INC-1": ("closed", 0),
+        "INC-2": ("triggered", 2),
+    }
+
+
 def test_an_incident_grows_and_shrinks_and_ends_with_the_last_alert(world):
     one, two = told("A"), told("B")
     world.post(one).paged("pd-ada")

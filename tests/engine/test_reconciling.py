@@ -13,6 +13,8 @@ from relay.demo.programs import need
 from relay.demo.standins import pagerduty
 from relay.integrations.alertmanager import fingerprint
 
+pytestmark = pytest.mark.servers
+
 
 def source(*urls, **more):
     patience = {"missed_after": "0s", "absent_after": "0s"}
@@ -126,7 +128,6 @@ async def test_a_silence_there_holds_here_and_pages_again_when_it_ends(tmp_path,
         assert await until(lambda: asyncio.sleep(0, vendor.open_keys())) == {"INC-1/1.1/L1/ada"}
 
 
-@pytest.mark.servers
 async def test_a_real_alertmanager_is_understood(tmp_path, vendor):
     """Relay was down when it fired; Alertmanager silences it; it ends while Relay cannot be reached."""
     program = need(["prometheus-alertmanager"], print)["prometheus-alertmanager"]

@@ -1,0 +1,93 @@
+"""Keeping tables small: old webhooks are compressed, and what is older than it has to be kept is removed.
+
+Every function does a slice and tells whether there may be more, so that nothing else waits for long. What waits to be
+decided, fires, or is open is never touched.
+"""
+
+import zlib
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+
+from relay.store import tables
+from relay.store.encoding import read_incident
+
+SLICE = 200
+"""Rows of one slice."""
+SMALL = 300
+"""Bytes below which compressing is not worth it."""
+_ZLIB = b"\x78"
+"""How a compressed body begins. No webhook does: it is JSON."""
+
+
+def unpack(body: bytes) -> bytes:
+    """Give a webhook's body as it came."""
+    return zlib.decompress(body) if body[:1] == _ZLIB else body
+
+
+def compress_inbox(connection: Connection, before: datetime, after: int, limit: int = SLICE) -> int:
+    """Compress decided webhooks that came before a moment, those after an id; gives the last id seen, 0 at the end."""
+    row = tables.inbox.c
+    chosen = select(row.id, row.received_at, row.waiting, row.body).where(row.id > after).order_by(row.id).limit(limit)
+    seen = 0
+    for found in connection.execute(chosen).all():
+        if found.received_at >= before:
+            return 0
+        seen = found.id
+        body = bytes(found.body)
+        if not found.waiting and len(body) >= SMALL and body[:1] != _ZLIB:
+            packed = zlib.compress(body, 6)
+            connection.execute(update(tables.inbox).where(row.id == found.id).values(body=packed))
+    return seen
+
+
+def prune_inbox(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+    """Remove decided webhooks that came before a moment; gives how many."""
+    row = tables.inbox.c
+    oldest = connection.execute(select(row.id, row.received_at, row.waiting).order_by(row.id).limit(limit)).all()
+    ids = [found.id for found in oldest if found.received_at < before and not found.waiting]
+    return connection.execute(delete(tables.inbox).where(row.id.in_(ids))).rowcount if ids else 0
+
+
+def prune_quarantine(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+    """Remove what could not be used, and came before a moment; gives how many."""
+    row = tables.quarantine.c
+    oldest = connection.execute(select(row.id, row.received_at).order_by(row.id).limit(limit)).all()
+    ids = [found.id for found in oldest if found.received_at < before]
+    return connection.execute(delete(tables.quarantine).where(row.id.in_(ids))).rowcount if ids else 0
+
+
+def prune_alerts(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+    """Remove ended alerts last told of before a moment; gives how many."""
+    row = tables.alert.c
+    chosen = select(row.key).where(row.firing.is_(False), row.told_at < before).order_by(row.told_at).limit(limit)
+    keys = list(connection.execute(chosen).scalars())
+    ended = delete(tables.alert).where(row.key.in_(keys), row.firing.is_(False))
+    return connection.execute(ended).rowcount if keys else 0
+
+
+def prune_incidents(connection: Connection, before: datetime, limit: int = SLICE // 4) -> int:
+    """Remove closed incidents that were over before a moment, with their timelines and alerts; gives how many."""
+    row = tables.incident.c
+    oldest = select(row.id, row.state).where(row.phase == "closed").order_by(row.number).limit(limit)
+    ids = []
+    for found in connection.execute(oldest).all():
+        resolved_at = read_incident(found.state).resolved_at
+        if resolved_at is not None and resolved_at < before:
+            ids.append(found.id)
+    if not ids:
+        return 0
+    connection.execute(delete(tables.timeline).where(tables.timeline.c.incident.in_(ids)))
+    connection.execute(delete(tables.alert).where(tables.alert.c.incident.in_(ids), tables.alert.c.firing.is_(False)))
+    return connection.execute(delete(tables.incident).where(row.id.in_(ids), row.phase == "closed")).rowcount
+
+
+Prune = Callable[[Connection, datetime], int]
+PRUNES: dict[str, Prune] = {
+    "inbox": prune_inbox,
+    "quarantine": prune_quarantine,
+    "alerts": prune_alerts,
+    "incidents": prune_incidents,
+}
+"""What is removed by age, by the names in the settings."""
