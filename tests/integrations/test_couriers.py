@@ -47,7 +47,8 @@ async def it(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ru
 def test_every_kind_of_target_is_tested_here() -> None:
     kinds = {kind for target in TARGETS for kind in get_args(target.model_fields["type"].annotation)}
 
-    assert kinds == {rig.settings["type"] for rig in RIGS}
+    # mail and webhooks of your own have no vendor's answer that could be missing: they have tests of their own
+    assert kinds - {"email", "webhook"} == {rig.settings["type"] for rig in RIGS}
     assert set(get_args(get_args(Target)[0])) == set(TARGETS)
 
 
