@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,39 +19,47 @@ from relay.store import tables
 from relay.store.database import Database, open_database
 
 
+class Postgresql:
+    """A PostgreSQL server, which can be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        programs = need(["initdb", "postgres"], print)
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if as_user:
+            shutil.chown(directory, "postgres", "postgres")
+        self._directory, data, port = directory, directory / "data", free_port()
+        made = [str(programs["initdb"]), "-D", str(data), "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=directory)
+        where = ["-D", str(data), "-p", str(port), "-k", str(directory), "-h", "127.0.0.1"]
+        self._command = [*as_user, str(programs["postgres"]), *where]
+        self._pid = data / "postmaster.pid"
+        self.url = f"postgresql://relay@127.0.0.1:{port}/postgres"
+        self.start()
+
+    def start(self) -> None:
+        with (self._directory / "log").open("ab") as log:
+            self._server = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._directory)
+        _wait(self.url, self._server)
+
+    def kill(self) -> None:
+        """Break every connection at once, as a failover does."""
+        os.kill(int(self._pid.read_text().split()[0]), signal.SIGQUIT)
+        self._server.wait(20)
+
+    def stop(self) -> None:
+        self._server.terminate()
+        self._server.wait(20)
+
+
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Run PostgreSQL until the context ends; gives a URL. It is a failure, never a skip, when it cannot be had."""
-    programs = need(["initdb", "postgres"], print)
+def postgresql() -> Iterator[Postgresql]:
+    """Run PostgreSQL until the context ends. It is a failure, never a skip, when it cannot be had."""
     directory = Path(tempfile.mkdtemp(prefix="relay-postgresql-"))
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user:
-        shutil.chown(directory, "postgres", "postgres")
-    data, port = directory / "data", free_port()
-    made = [*as_user, str(programs["initdb"]), "-D", str(data), "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(made, check=True, capture_output=True, cwd=directory)
-    run = [
-        *as_user,
-        str(programs["postgres"]),
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-k",
-        str(directory),
-        "-h",
-        "127.0.0.1",
-    ]
-    log = (directory / "log").open("wb")
-    server = subprocess.Popen(run, stdout=log, stderr=log, cwd=directory)
-    url = f"postgresql://relay@127.0.0.1:{port}/postgres"
+    server = Postgresql(directory)
     try:
-        _wait(url, server)
-        yield url
+        yield server
     finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
+        server.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -79,8 +88,8 @@ def emptied(url: str) -> Database:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    with postgresql() as url:
-        yield url
+    with postgresql() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])

@@ -26,13 +26,13 @@ async def storm(running, accepted: set[str], stop: asyncio.Event, start: int) ->
             accepted.add(service)
 
 
-async def ledger(running, pager, accepted: set[str]) -> None:
+async def ledger(running, pager, accepted: set[str], seconds: float = 30) -> None:
     """Every accepted alert has an incident, and rang once."""
 
     async def all_paged():
         return len(set(pager.pages())) >= len(accepted)
 
-    await until(all_paged)
+    await until(all_paged, seconds)
     incidents = {i["service"]: i["id"] for i in await running.incidents()}
     assert accepted - incidents.keys() == set(), "accepted, and lost"
     rung = [key.partition("/")[0] for key in pager.pages()]
