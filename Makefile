@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo servers test check bench simulate
+.PHONY: help setup demo servers test check bench simulate reliability
 
 help:
 	@echo "make demo    an outage, told against a real Prometheus and Alertmanager"
 	@echo "make test    everything: lint, types, unit tests, and tests against the real servers"
 	@echo "make check   the fast tier: lint, types, unit tests"
 	@echo "make simulate  stories by seed against all that can go wrong; SEEDS=2000"
+	@echo "make reliability  every fault for real, and the table of docs/reliability.md made anew"
 	@echo "make bench   speed and memory, as ratios against a reference in the same run"
 
 $(READY): pyproject.toml constraints.txt
@@ -44,3 +45,9 @@ bench: setup
 
 simulate: setup
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000)
+
+reliability: servers
+	@rm -f .reliability
+	RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_replicas.py tests/simulation -m servers
+	$(BIN)/python -m tests.reliability .reliability
+	@rm -f .reliability

@@ -58,6 +58,10 @@ def test_every_yaml_block_can_be_read(settings: bool, document: Document, tmp_pa
         load(document, RuleFile)
 
 
+def test_the_example_settings_can_be_read() -> None:
+    assert load_settings(ROOT / "examples" / "relay.yaml", {}).sources.keys() == {"prod"}
+
+
 def test_every_section_and_every_setting_has_a_block_to_copy() -> None:
     shown = {section for block in BLOCKS for section in block.values[1].data}
     assert RuleFile.model_fields.keys() <= shown

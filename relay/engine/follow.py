@@ -1,7 +1,6 @@
 """Following pages up: pagers that can be asked are asked what became of them, so that a lost webhook only delays."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -27,7 +26,7 @@ log = structlog.get_logger()
 EVERY = timedelta(minutes=1)
 MOST_INCIDENTS = 500
 MOST_ASKED = 30
-"""Pages of one target that are asked about each time, those of the most severe incidents first."""
+"""Pages of one target that are asked about each time: half of them of the most severe incidents, the others in turn."""
 AT_ONCE = 4
 
 
@@ -52,6 +51,7 @@ class FollowUp:
         self._look = look
         self._every = every
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._times = 0
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -65,19 +65,23 @@ class FollowUp:
         triggered = await self._writer.read(
             lambda connection: list_incidents(connection, ("triggered",), MOST_INCIDENTS, None)
         )
-        asked = _chosen(triggered, {name for name, courier in self._couriers().items() if isinstance(courier, Tells)})
-        answers = await asyncio.gather(*(self._ask(ring, session) for ring in asked))
+        tell = {name for name, courier in self._couriers().items() if isinstance(courier, Tells)}
+        asked, silent = _chosen(triggered, tell, self._times), set[str]()
+        self._times += 1
+        answers = await asyncio.gather(*(self._ask(ring, session, silent) for ring in asked))
         if news := [answer for answer in answers if answer is not None]:
             await self._hear(news)
 
-    async def _ask(self, ring: Ring, session: aiohttp.ClientSession) -> News | None:
+    async def _ask(self, ring: Ring, session: aiohttp.ClientSession, silent: set[str]) -> News | None:
+        """Ask about one page, unless its target has just failed to answer about another."""
         courier = self._couriers().get(ring.target)
-        if not isinstance(courier, Tells):
-            return None
         try:
             async with self._places:
+                if not isinstance(courier, Tells) or ring.target in silent:
+                    return None
                 return await courier.ask_about(ring.key, session)
         except (Again, Never) as trouble:
+            silent.add(ring.target)
             self._metrics.follow_up_failures.labels(ring.target).inc()
             log.warning("a pager cannot be asked about a page", target=ring.target, because=str(trouble))
             return None
@@ -96,12 +100,17 @@ class FollowUp:
         self._look()
 
 
-def _chosen(incidents: list[Incident], targets: set[str]) -> list[Ring]:
-    """Open pages to ask about, a few of each target."""
-    chosen, count = [], Counter[str]()
+def _chosen(incidents: list[Incident], targets: set[str], times: int) -> list[Ring]:
+    """Open pages to ask about, a few of each target; in time all of them, however many there are."""
+    open_: dict[str, list[Ring]] = {target: [] for target in targets}
     for incident in sorted(incidents, key=lambda incident: incident.severity or 1):
         for ring in incident.rings:
-            if ring.target in targets and count[ring.target] < MOST_ASKED:
-                count[ring.target] += 1
-                chosen.append(ring)
+            if ring.target in targets:
+                open_[ring.target].append(ring)
+    half = MOST_ASKED // 2
+    chosen: list[Ring] = []
+    for rings in open_.values():
+        worst, others = rings[:half], rings[half:]
+        turn = times * half % len(others) if len(others) > half else 0
+        chosen += [*worst, *(others[turn:] + others[:turn])[:half]]
     return chosen

@@ -1,13 +1,13 @@
 """Hearing news of pagers: an incident moves as if somebody had acted here; the pager that told is not told back."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from relay.engine.submit import submit
 from relay.incident.decide import Rules
-from relay.incident.events import Acknowledged, Reopened, Resolved
+from relay.incident.events import Acknowledged, NoteAdded, Reopened, Resolved
 from relay.incident.incident import Incident
 from relay.incident.plan import Ring
 from relay.integrations.fitting import fold_key
@@ -20,27 +20,44 @@ log = structlog.get_logger()
 
 LIMITS = (LONGEST_DEDUP_KEY, LONGEST_ALIAS)
 """Characters to which pagers' keys are folded."""
+AGAIN_AFTER = timedelta(minutes=1)
+"""How soon a page is rung again, at the most, that a pager closes by itself again and again."""
 
 
 def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: datetime) -> None:
     """Take news in. News of a page that is not open, or that says what is known, changes nothing."""
     for one in news:
-        id_ = one.key.partition("/")[0]
-        transaction.incidents.load([id_])
-        incident = transaction.incidents.get(id_)
+        incident = _incident(transaction, one.key)
         ring = _ring(incident, one.key) if incident else None
         if incident is None or ring is None or incident.phase not in ("triggered", "acknowledged"):
             continue
-        log.info("news of a page", incident=id_, target=ring.target, what=one.what)
-        if one.what == "acknowledged":
-            if incident.phase == "triggered":
-                submit(transaction, id_, Acknowledged(one.by, via=ring.key), rules, now)
-            continue
-        closed = submit(
-            transaction, id_, Resolved(f"closed in {ring.target}", one.by, via=ring.key), rules, now
-        ).incident
-        if one.what == "timed_out" and closed.alerts:  # nobody says that it is over
-            submit(transaction, id_, Reopened(f"{ring.target} has closed the page by itself"), rules, now)
+        log.info("news of a page", incident=incident.id, target=ring.target, what=one.what)
+        if one.what != "acknowledged":
+            _close(transaction, incident, ring, one, rules, now)
+        elif incident.phase == "triggered":
+            submit(transaction, incident.id, Acknowledged(one.by, via=ring.key), rules, now)
+
+
+def _close(transaction: Transaction, incident: Incident, ring: Ring, news: News, rules: Rules, now: datetime) -> None:
+    alone = news.what == "timed_out"  # nobody says that it is over
+    just_rung = incident.triggered_at is not None and now - incident.triggered_at < AGAIN_AFTER
+    if alone and incident.alerts and incident.episode > 1 and just_rung:
+        what = f"{ring.target} has closed the page by itself again: the next level is paged in its time"
+        submit(transaction, incident.id, NoteAdded("relay", what), rules, now)
+        return
+    over = Resolved(f"closed in {ring.target}", news.by, via=ring.key)
+    if submit(transaction, incident.id, over, rules, now).incident.alerts and alone:
+        submit(transaction, incident.id, Reopened(f"{ring.target} has closed the page by itself"), rules, now)
+
+
+def _incident(transaction: Transaction, key: str) -> Incident | None:
+    """The incident that a key names; those of somebody else's pages may be anything, and are not looked up."""
+    id_ = key.partition("/")[0]
+    number = id_.removeprefix("INC-")
+    if number == id_ or not (number.isascii() and number.isdigit()):
+        return None
+    transaction.incidents.load([id_])
+    return transaction.incidents.get(id_)
 
 
 def _ring(incident: Incident, key: str) -> Ring | None:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from relay.config.types import Duration, Placed, at_least
 from relay.incident import oncall
-from relay.incident.effects import Effect
+from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
     AckExpired,
     Acknowledged,
@@ -140,7 +140,7 @@ def react(
             yield from _up_to(_jump(plan, incident.severity), incident, plan, roster, now)
         case DeadlineMissed("escalation/acknowledgement"):
             if incident.phase == "acknowledged" and incident.alerts:
-                yield AckExpired(incident.acknowledged_by)
+                yield from _expire(incident, plan, now)
         case DeadlineMissed(name) if name.startswith("escalation/"):
             yield from _next(incident, plan, roster, now)
         case Escalated():
@@ -160,6 +160,16 @@ def _answered(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event |
         yield from (DeadlineMet(name) for name in due)
     if plan.ack_expires is not None:
         yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
+
+
+def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
+    """Stop believing an answer, and close the pages that it was given to; a silence at the source is an answer too."""
+    if incident.muted_by and plan.ack_expires is not None:
+        yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
+        return
+    why = f"the acknowledgement by {incident.acknowledged_by} has expired: people are asked again"
+    yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings)
+    yield AckExpired(incident.acknowledged_by)
 
 
 def _jump(plan: Plan, severity: int | None) -> int:

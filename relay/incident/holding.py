@@ -100,10 +100,9 @@ def _mildness(incident: Incident, severity: int, scale: Scale, now: datetime, *,
 
 def _muteness(incident: Incident, now: datetime) -> Hold | None:
     """Its source was told to keep every one of its alerts to itself."""
-    reasons = [incident.muted.get(source, {}).get(fingerprint, "") for source, fingerprint in incident.alerts]
-    if not all(reasons):
+    if not incident.muted_by:
         return None
-    return _again(incident, Hold("; ".join(sorted(set(reasons))[:3]), now + MUTED_AGAIN))
+    return _again(incident, Hold("; ".join(incident.muted_by[:3]), now + MUTED_AGAIN))
 
 
 def _again(incident: Incident, hold: Hold) -> Hold:

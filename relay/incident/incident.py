@@ -104,6 +104,12 @@ class Incident:
         return shared
 
     @property
+    def muted_by(self) -> tuple[str, ...]:
+        """What keeps every one of its alerts to their sources; empty when one alert is told of."""
+        reasons = {self.muted.get(source, {}).get(fingerprint, "") for source, fingerprint in self.alerts}
+        return () if "" in reasons else tuple(sorted(reasons))
+
+    @property
     def service(self) -> str:
         """What is broken: the `service` label its alerts share, or what comes nearest."""
         labels = {**self.common_labels(), **self.group}
@@ -201,7 +207,9 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
         case Acknowledged(by):
             return incident.but(acknowledged_at=now, acknowledged_by=by)
         case AckExpired():
-            return incident.but(step=-1, round=incident.round + 1, acknowledged_at=None, acknowledged_by="")
+            # a pager still shows its page as answered: what it says of that one must not count for the next
+            again = incident.but(step=-1, round=incident.round + 1, rings=())
+            return again.but(acknowledged_at=None, acknowledged_by="")
         case Resolved():
             return incident.but(resolved_at=now)
         case Reopened():

@@ -5,6 +5,10 @@ from typing import Literal, Protocol, runtime_checkable
 
 import aiohttp
 
+from relay.integrations.fitting import cut
+
+LONGEST_NAME = 100
+
 What = Literal["acknowledged", "closed", "timed_out"]
 """`closed` by somebody; `timed_out` by the pager itself, which proves nothing."""
 
@@ -14,10 +18,18 @@ class News:
     """News of one page."""
 
     key: str
-    """As the pager knows it: long keys are folded (`relay/integrations/fitting.py`)."""
+    """As the pager knows it: long keys are folded (`relay/integrations/fitting.py`). It may be somebody else's."""
     what: What
     by: str
     """Who, with the pager's name: `Ada Lovelace (PagerDuty)`."""
+    group: str = ""
+    """The pager's own name of what it has gathered this and other pages into; the news is of all of them."""
+
+
+def spell_who(name: object, pager: str) -> str:
+    """Spell who it was, on one line of printable text, for a timeline that must be able to keep it."""
+    text = "".join(c if c.isprintable() else " " for c in name) if isinstance(name, str) else ""
+    return f"{cut(' '.join(text.split()), LONGEST_NAME) or 'somebody'} ({pager})"
 
 
 @runtime_checkable

@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from relay.integrations.fitting import cut
-from relay.integrations.news import News, What
+from relay.integrations.news import News, What, spell_who
 
 _ITSELF = ("", "system", "opsgenie")
 """Users under whose name an alert is closed by a policy, and not by a person."""
@@ -52,4 +51,4 @@ def _closed(user: str) -> What:
 
 
 def _who(user: str) -> str:
-    return f"{cut(' '.join(user.split()) or 'somebody', 100)} (Opsgenie)"
+    return spell_who(user, "Opsgenie")

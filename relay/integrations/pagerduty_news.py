@@ -1,7 +1,8 @@
 """What PagerDuty tells: by its webhooks (v3), and when it is asked over its REST API.
 
 Contract: PagerDuty's developer documentation, "Webhooks v3" (signature over the raw body, one event each) and "REST API
-v2", `GET /incidents`. `incident_key` is the `dedup_key` of the alert that opened the incident.
+v2", `GET /incidents` and `GET /incidents/{id}/alerts`. `incident_key` is the `dedup_key` of the alert that opened the
+incident, and null or something else where alerts are grouped; `alert_key` is the `dedup_key` of each of its alerts.
 """
 
 import hashlib
@@ -16,12 +17,18 @@ from yarl import URL
 from relay.clock import Clock
 from relay.integrations.courier import Again
 from relay.integrations.exchange import Exchange
-from relay.integrations.fitting import cut, fold_key
-from relay.integrations.news import News, What
+from relay.integrations.fitting import fold_key
+from relay.integrations.news import News, What, spell_who
 
 HOSTS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
 SIGNATURE = "X-PagerDuty-Signature"
 LONGEST_DEDUP_KEY = 255
+MOST_LISTED = 100
+"""Alerts of an incident in one answer."""
+MOST_LISTS = 10
+"""Answers that are read about one incident; PagerDuty takes 1,000 alerts into it."""
+LARGEST_LIST = 8 * 1024 * 1024
+"""Bytes of one of them: each alert has all that it was sent with."""
 _PEOPLE = ("user", "user_reference")
 
 
@@ -36,17 +43,19 @@ def read_news(body: bytes) -> News | None:
     """Read a webhook whose signature was right; None when it tells nothing that moves an incident of Relay."""
     try:
         event = json.loads(body)["event"]
-        kind, incident, agent = event["event_type"], event["data"], event.get("agent") or {}
-        key = incident.get("incident_key")
+        kind, incident, agent = event["event_type"], event["data"], _object(event.get("agent"))
+        key, group = incident.get("incident_key"), incident.get("id")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if not isinstance(key, str) or not isinstance(agent, dict):
+    key = key if isinstance(key, str) else ""
+    group = group if isinstance(group, str) and group.isascii() and group.isalnum() else ""
+    if not (key or group):
         return None
     match kind:
         case "incident.acknowledged":
-            return News(key, "acknowledged", _who(agent))
+            return News(key, "acknowledged", _who(agent), group)
         case "incident.resolved":
-            return News(key, _closed(agent), _who(agent))
+            return News(key, _closed(agent), _who(agent), group)
     return None
 
 
@@ -70,17 +79,38 @@ class PagerDutyApi:
             case {"incidents": [{"status": "acknowledged"} as incident, *_]}:
                 return News(folded, "acknowledged", _who(_acknowledger(incident)))
             case {"incidents": [{"status": "resolved"} as incident, *_]}:
-                by = incident.get("last_status_change_by") or {}
+                by = _object(incident.get("last_status_change_by"))
                 return News(folded, _closed(by), _who(by))
             case {"incidents": list()}:
                 return None
         raise Again("PagerDuty's list of incidents is not understood")
 
+    async def keys_of(self, group: str, session: aiohttp.ClientSession) -> list[str]:
+        """Ask for the keys of all alerts of an incident. Raises `Again` or `Never`."""
+        keys: list[str] = []
+        for page in range(MOST_LISTS):
+            url = f"{self._url}/{group}/alerts?limit={MOST_LISTED}&offset={page * MOST_LISTED}"
+            answer = await self._exchange.send(session, "GET", url, headers=self._headers, most=LARGEST_LIST)
+            if answer.status != 200:
+                raise self._exchange.refusal(answer)
+            told = answer.told()
+            if not isinstance(told.get("alerts"), list):
+                raise Again("PagerDuty's list of alerts is not understood")
+            found = (_object(alert).get("alert_key") for alert in told["alerts"])
+            keys += [key for key in found if isinstance(key, str)]
+            if told.get("more") is not True:
+                break
+        return keys
+
 
 def _acknowledger(incident: Mapping[str, Any]) -> Mapping[str, Any]:
     given = incident.get("acknowledgements")
-    last = given[-1].get("acknowledger") if isinstance(given, list) and given else None
-    return last if isinstance(last, dict) else {}
+    return _object(_object(given[-1]).get("acknowledger")) if isinstance(given, list) and given else {}
+
+
+def _object(told: Any) -> dict[str, Any]:
+    """The JSON object that should be there; empty if there is none."""
+    return told if isinstance(told, dict) else {}
 
 
 def _closed(agent: Mapping[str, Any]) -> What:
@@ -88,5 +118,4 @@ def _closed(agent: Mapping[str, Any]) -> What:
 
 
 def _who(agent: Mapping[str, Any]) -> str:
-    name = " ".join(str(agent.get("summary") or "somebody").split())
-    return f"{cut(name, 100)} (PagerDuty)"
+    return spell_who(agent.get("summary"), "PagerDuty")

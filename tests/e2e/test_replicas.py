@@ -5,14 +5,18 @@ import signal
 
 import pytest
 from databases import postgresql
+from e2e.ledger import hold
 from e2e.relay_process import relay
-from e2e.test_faults import ledger, storm
+from e2e.test_faults import storm
 from world import ended, told
 
 from relay.demo.standins import pagerduty
 from relay.engine.turn import LEASE
 
 pytestmark = pytest.mark.servers
+
+LATE = LEASE.total_seconds() + 30
+"""Seconds until what a dead replica held is done by another."""
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ async def under_load(one, two, what) -> set[str]:
 async def test_when_one_is_killed_the_other_carries_on_for_both(pair):
     one, two, pager, _ = pair
     accepted = await under_load(one, two, one.kill)
-    await ledger(two, pager, accepted, LEASE.total_seconds() + 30)
+    await hold(two, pager, accepted, "a replica is killed", "kill -9 in a storm, PostgreSQL, two replicas", LATE)
 
 
 async def test_one_that_sleeps_longer_than_its_lease_rings_nobody_twice_when_it_wakes(pair):
@@ -73,7 +77,7 @@ async def test_one_that_sleeps_longer_than_its_lease_rings_nobody_twice_when_it_
         await asyncio.sleep(0.5)
         stop.set()
         await wake()
-    await ledger(two, pager, accepted, 60)
+    await hold(two, pager, accepted, "a replica sleeps", "SIGSTOP for longer than its lease, then SIGCONT", LATE)
 
 
 async def test_a_database_that_breaks_off_is_503_and_then_all_goes_on(pair):
@@ -88,7 +92,10 @@ async def test_a_database_that_breaks_off_is_503_and_then_all_goes_on(pair):
     async with asyncio.timeout(20):
         while await one.post(told(service="afterwards")) != 200:
             await asyncio.sleep(0.2)
-    await ledger(two, pager, {*accepted, "afterwards"}, LEASE.total_seconds() + 30)
+    known = {*accepted, "afterwards"}
+    await hold(
+        two, pager, known, "the database breaks off", "PostgreSQL killed (SIGQUIT) in a storm, then started", LATE
+    )
 
 
 async def test_what_one_has_paged_the_other_closes(pair):
