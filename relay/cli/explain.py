@@ -16,7 +16,7 @@ from relay.config.types import duration, spell
 from relay.engine.ruleset import load
 from relay.incident.alert import Alert
 from relay.incident.decide import Rules
-from relay.incident.events import AlertsFired, Measured, is_quiet
+from relay.incident.events import AlertsFired, Delivered, Measured, is_quiet
 from relay.incident.routing import Root, choose
 from relay.incident.story import Story
 from relay.incident.telling import tell
@@ -70,7 +70,7 @@ def _explain(
     alert = Alert("explain", "0", labels, {}, now)
     if is_watchdog(alert, rules):
         return {"because": ["it is a watchdog: it proves that alerting works, and is never an incident"], "story": []}
-    story = Story(rules, now)
+    story = Story(rules, now, pagers_work=True)
     where = place(alert, rules)
     story.happen(where.opened)
     story.happen(AlertsFired((alert,)))
@@ -86,7 +86,7 @@ def _explain(
         "story": [
             {"after": f"+{spell(when - now)}", "event": type(event).__name__, "text": tell(event)}
             for when, event in story.happened
-            if not is_quiet(event)
+            if not (is_quiet(event) or isinstance(event, Delivered))
         ],
     }
 

@@ -89,6 +89,25 @@ class PagerSettings(_Part):
     type: Literal["pagerduty", "opsgenie"]
     webhook_secret_file: str | None = None
     webhook_secret_env: str | None = None
+    api_token_file: str | None = None
+    api_token_env: str | None = None
+    """PagerDuty: a read-only REST API key, with which it is asked for all pages that it has grouped into an incident."""
+    region: Literal["us", "eu"] = "us"
+    api_url: HttpAddress | None = None
+    """Instead of the region's own host of the REST API."""
+
+    @model_validator(mode="after")
+    def _what_is_asked(self) -> "PagerSettings":
+        if self.type != "pagerduty" and (self.api_token_file or self.api_token_env or self.api_url):
+            raise ValueError('only a pager of type pagerduty has "api_token_file", "api_token_env" and "api_url"')
+        if self.api_token_file and self.api_token_env:
+            raise ValueError('write either "api_token_file" or "api_token_env"')
+        return self
+
+    def api_token(self) -> str | None:
+        """The REST API key. Raises `SecretMissing`."""
+        named = self.api_token_file or self.api_token_env
+        return read_secret(self.api_token_file, self.api_token_env) if named else None
 
 
 class Token(_Part):

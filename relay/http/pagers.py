@@ -1,9 +1,14 @@
-"""The door of pagers: what people do there comes back here, by webhooks with a signature or a secret."""
+"""The door of pagers: what people do there comes back here, by webhooks with a signature or a secret.
 
+A webhook that comes twice needs no memory of the first: it says what is known, or speaks of a page that is not open.
+"""
+
+import asyncio
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+import aiohttp
 import structlog
 from aiohttp import web
 from sqlalchemy import Connection
@@ -16,7 +21,9 @@ from relay.http.api import LOOP, RULES, WRITER
 from relay.http.routes import Route
 from relay.incident.events import Event
 from relay.integrations import opsgenie_news, pagerduty_news
+from relay.integrations.courier import Again, Never
 from relay.integrations.news import News
+from relay.integrations.pagerduty_news import HOSTS, PagerDutyApi
 from relay.store.database import StoreUnavailable
 from relay.store.transaction import Transaction
 
@@ -26,14 +33,19 @@ MOST_BYTES = 1024 * 1024
 """Of one webhook; PagerDuty drops those over 256 KB itself."""
 SECRET = "X-Relay-Secret"
 """The header in which Opsgenie, which signs nothing, is told to send its secret."""
+LONGEST_QUESTION = 3.0
+"""Seconds in which a pager must have said what is in a group of pages; it waits 5 for our own answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pager:
     """A pager that may post: its kind, and its secrets (several while they are changed)."""
 
+    name: str
     type: str
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
+    api: PagerDutyApi | None = None
+    """Where to ask which pages an incident is about."""
 
 
 PAGERS = web.AppKey("pagers", Mapping[str, Pager])
@@ -41,10 +53,13 @@ PAGERS = web.AppKey("pagers", Mapping[str, Pager])
 
 def read_pagers(settings: Settings) -> dict[str, Pager]:
     """Read every secret. Raises `SecretMissing`."""
-    return {
-        name: Pager(pager.type, tuple(read_secret(pager.webhook_secret_file, pager.webhook_secret_env).split()))
-        for name, pager in settings.pagers.items()
-    }
+    pagers = {}
+    for name, pager in settings.pagers.items():
+        secrets = tuple(read_secret(pager.webhook_secret_file, pager.webhook_secret_env).split())
+        token = pager.api_token()
+        api = PagerDutyApi(pager.api_url or HOSTS[pager.region], token, LONGEST_QUESTION, None) if token else None
+        pagers[name] = Pager(name, pager.type, secrets, api)
+    return pagers
 
 
 async def pagerduty(request: web.Request) -> web.Response:
@@ -54,7 +69,7 @@ async def pagerduty(request: web.Request) -> web.Response:
         body, request.headers.get(pagerduty_news.SIGNATURE, ""), pager.secrets
     ):
         raise web.HTTPUnauthorized(text=f"{pagerduty_news.SIGNATURE} is not a signature of this body with our secret")
-    return await _hear(request, pagerduty_news.read_news(body))
+    return await _take(request, pager, pagerduty_news.read_news(body))
 
 
 async def opsgenie(request: web.Request) -> web.Response:
@@ -62,9 +77,9 @@ async def opsgenie(request: web.Request) -> web.Response:
     pager, body = await _read(request, "opsgenie")
     offered = request.headers.get(SECRET, "").encode("utf-8", "surrogateescape")
     known = pager.secrets if pager else ()
-    if not any([hmac.compare_digest(offered, secret.encode()) for secret in known]):
+    if pager is None or not any([hmac.compare_digest(offered, secret.encode()) for secret in known]):
         raise web.HTTPUnauthorized(text=f"the secret does not belong to this pager: send it in {SECRET}")
-    return await _hear(request, opsgenie_news.read_news(body))
+    return await _take(request, pager, opsgenie_news.read_news(body))
 
 
 async def _read(request: web.Request, type_: str) -> tuple[Pager | None, bytes]:
@@ -77,24 +92,44 @@ async def _read(request: web.Request, type_: str) -> tuple[Pager | None, bytes]:
     return (pager if pager and pager.type == type_ else None), body
 
 
-async def _hear(request: web.Request, news: News | None) -> web.Response:
-    """Move the incident; 202 whether or not the news moves one, so that the pager does not send it again."""
+async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Response:
+    """Move the incidents; 202 whether or not the news moves one, so that the pager does not send it again."""
     if news is not None:
-        rules, now = request.app[RULES].rules, request.app[CLOCK].now()
-
-        def work(connection: Connection) -> list[Event]:
-            transaction = Transaction(connection)
-            hear(transaction, [news], rules, now)
-            transaction.write(now)
-            return transaction.happened
-
-        try:
-            request.app[METRICS].happened(await request.app[WRITER].transact(work))
-        except StoreUnavailable as error:
-            log.error("news of a pager could not be stored", because=str(error))
-            raise web.HTTPServiceUnavailable(text="this could not be stored: send it again") from None
-        request.app[LOOP].look()
+        await _hear(request, [news])
+        if pager.api and news.group:
+            others = await _group(request, pager, pager.api, news.group) - {news.key}
+            await _hear(request, [replace(news, key=key) for key in sorted(others)])
     return web.json_response({"status": "heard"}, status=202)
+
+
+async def _hear(request: web.Request, news: list[News]) -> None:
+    rules, now = request.app[RULES].rules, request.app[CLOCK].now()
+
+    def work(connection: Connection) -> list[Event]:
+        transaction = Transaction(connection)
+        hear(transaction, news, rules, now)
+        transaction.write(now)
+        return transaction.happened
+
+    try:
+        request.app[METRICS].happened(await request.app[WRITER].transact(work))
+    except StoreUnavailable as error:
+        log.error("news of a pager could not be stored", because=str(error))
+        raise web.HTTPServiceUnavailable(text="this could not be stored: send it again") from None
+    request.app[LOOP].look()
+
+
+async def _group(request: web.Request, pager: Pager, api: PagerDutyApi, group: str) -> set[str]:
+    """Ask for the keys of all pages of a group; none when that is refused for good, 503 when it may work later."""
+    try:
+        async with asyncio.timeout(LONGEST_QUESTION), aiohttp.ClientSession() as session:
+            return set(await api.keys_of(group, session))
+    except (Again, Never, TimeoutError) as trouble:
+        request.app[METRICS].follow_up_failures.labels(pager.name).inc()
+        log.warning("a pager cannot be asked what is in a group of pages", pager=pager.name, because=str(trouble))
+        if isinstance(trouble, Never):
+            return set()
+        raise web.HTTPServiceUnavailable(text="not all pages of the incident are known yet: send it again") from None
 
 
 ROUTES = (

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay.incident.decide import Rules, decide
-from relay.incident.effects import Effect
-from relay.incident.events import DeadlineMissed, Event
+from relay.incident.effects import Effect, Page
+from relay.incident.events import DeadlineMissed, Delivered, Event
 from relay.incident.incident import Incident
 
 MOST_AT_ONCE = 100
@@ -24,6 +24,8 @@ class Story:
     incident: Incident = field(default_factory=lambda: Incident("INC-1"))
     happened: list[tuple[datetime, Event]] = field(default_factory=list)
     asked: list[tuple[datetime, Effect]] = field(default_factory=list)
+    pagers_work: bool = False
+    """Whether every page is taken in at once."""
 
     def happen(self, event: Event) -> None:
         """Let an event happen now. Raises `NotNow`."""
@@ -31,6 +33,10 @@ class Story:
         self.incident = decision.incident
         self.happened += [(self.now, e) for e in decision.happened]
         self.asked += [(self.now, e) for e in decision.effects]
+        if self.pagers_work:
+            for page in decision.effects:
+                if isinstance(page, Page):
+                    self.happen(Delivered(page.key, page.target))
 
     def wait(self, until: datetime) -> None:
         """Let time pass, from deadline to deadline."""
