@@ -91,7 +91,7 @@ class PagerSettings(_Part):
     webhook_secret_env: str | None = None
     api_token_file: str | None = None
     api_token_env: str | None = None
-    """PagerDuty: a read-only REST API key, with which it is asked for all pages that it has grouped into an incident."""
+    """PagerDuty: a read-only REST API key, with which it is asked for all pages that it has put into an incident."""
     region: Literal["us", "eu"] = "us"
     api_url: HttpAddress | None = None
     """Instead of the region's own host of the REST API."""

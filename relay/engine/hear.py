@@ -26,8 +26,10 @@ AGAIN_AFTER = timedelta(minutes=1)
 
 def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: datetime) -> None:
     """Take news in. News of a page that is not open, or that says what is known, changes nothing."""
-    for one in news:
-        incident = _incident(transaction, one.key)
+    told = {one: id_ for one in news if (id_ := _incident(one.key))}
+    transaction.incidents.load(told.values())
+    for one, id_ in told.items():
+        incident = transaction.incidents.get(id_)
         ring = _ring(incident, one.key) if incident else None
         if incident is None or ring is None or incident.phase not in ("triggered", "acknowledged"):
             continue
@@ -50,14 +52,11 @@ def _close(transaction: Transaction, incident: Incident, ring: Ring, news: News,
         submit(transaction, incident.id, Reopened(f"{ring.target} has closed the page by itself"), rules, now)
 
 
-def _incident(transaction: Transaction, key: str) -> Incident | None:
-    """The incident that a key names; those of somebody else's pages may be anything, and are not looked up."""
+def _incident(key: str) -> str:
+    """The incident that a key names; empty for those of somebody else's pages, which may be anything."""
     id_ = key.partition("/")[0]
     number = id_.removeprefix("INC-")
-    if number == id_ or not (number.isascii() and number.isdigit()):
-        return None
-    transaction.incidents.load([id_])
-    return transaction.incidents.get(id_)
+    return id_ if number != id_ and number.isascii() and number.isdigit() else ""
 
 
 def _ring(incident: Incident, key: str) -> Ring | None:

@@ -126,10 +126,14 @@ async def _group(request: web.Request, pager: Pager, api: PagerDutyApi, group: s
             return set(await api.keys_of(group, session))
     except (Again, Never, TimeoutError) as trouble:
         request.app[METRICS].follow_up_failures.labels(pager.name).inc()
-        log.warning("a pager cannot be asked what is in a group of pages", pager=pager.name, because=str(trouble))
+        log.warning("a pager cannot be asked what is in a group of pages", pager=pager.name, because=_spell(trouble))
         if isinstance(trouble, Never):
             return set()
         raise web.HTTPServiceUnavailable(text="not all pages of the incident are known yet: send it again") from None
+
+
+def _spell(trouble: Exception) -> str:
+    return str(trouble) or f"it takes longer than {LONGEST_QUESTION:g} s"
 
 
 ROUTES = (

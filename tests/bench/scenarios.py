@@ -64,14 +64,15 @@ class Bench:
         self.broken: list[str] = []
 
     @contextmanager
-    def up(self, kind: type[Peer]) -> Iterator[tuple[Peer, Path]]:
-        """Run a peer beside a pager; gives it and the pager's journal."""
+    def up(self, kind: type[Peer], mood: str = "well") -> Iterator[tuple[Peer, Path]]:
+        """Run a peer beside a pager in some mood; gives it and the pager's journal."""
         self.count += 1
         where = self.directory / f"{self.count:03d}-{kind.name}"
         where.mkdir()
         port, journal = free_port(), where / "pager.log"
         journal.touch()
-        pager = subprocess.Popen([sys.executable, str(Path(__file__).with_name("sink.py")), str(port), str(journal)])
+        sink = str(Path(__file__).with_name("sink.py"))
+        pager = subprocess.Popen([sys.executable, sink, str(port), str(journal), mood])
         peer = kind(where, port)
         try:
             peer.start()
@@ -230,6 +231,26 @@ def hundred_thousand(bench: Bench, rounds: int) -> list[Row]:
     ]
 
 
+def pager_down(bench: Bench, rounds: int) -> list[Row]:
+    """50 webhooks a second while the pager is well, answers 503, or does not answer: how long webhooks wait."""
+
+    def accept(mood: str) -> float:
+        with bench.up(Relay, mood) as (peer, _):
+            run = bench.load(peer, seconds=8, rate=50, connections=20)
+            if run.load["refused"]:
+                bench.broken.append(f"the pager is {mood}: {run.load['refused']} webhooks were refused")
+            return run.load["p99"]
+
+    rows = []
+    for mood in ("down", "hang"):
+        ratios = []
+        for _ in range(rounds):
+            well, bad, again, well_again = accept("well"), accept(mood), accept(mood), accept("well")
+            ratios.append((bad + again) / (well + well_again))
+        rows.append(Row(f"accept p99 while the pager is in the mood {mood!r} / well", ratios, "<= 1.2"))
+    return rows
+
+
 def storm(bench: Bench, rounds: int) -> list[Row]:
     """20,000 alerts in 10 seconds: 2,000 webhooks of 10 over 400 connections."""
     with bench.up(Relay) as (peer, journal):
@@ -277,6 +298,7 @@ def run(depth: str, only: str) -> tuple[list[Row], list[str]]:
         "steady": lambda bench: steady(bench, rounds),
         "open": lambda bench: many_open(bench, rounds),
         "memory": lambda bench: hundred_thousand(bench, rounds),
+        "pager": lambda bench: pager_down(bench, rounds),
         "storm": lambda bench: storm(bench, rounds),
         "kill": lambda bench: killed(bench, rounds),
     }

@@ -1,4 +1,7 @@
-"""The pager, a process of its own: answers PagerDuty's Events API at once, and journals. `sink.py PORT LOG`."""
+"""The pager, a process of its own: answers PagerDuty's Events API at once, and journals. `sink.py PORT LOG [MOOD]`.
+
+In the mood `down` it answers 503, in the mood `hang` not at all; then it journals nothing.
+"""
 
 import asyncio
 import re
@@ -13,6 +16,7 @@ ID = re.compile(rb"bx-\d{9}")
 
 class Pager(asyncio.Protocol):
     journal: list[str] = []
+    mood = "well"
 
     def connection_made(self, transport) -> None:
         self.transport, self.waiting = transport, b""
@@ -26,6 +30,11 @@ class Pager(asyncio.Protocol):
             if len(self.waiting) < end + 4 + size:
                 return
             body, self.waiting = self.waiting[end + 4 : end + 4 + size], self.waiting[end + 4 + size :]
+            if self.mood == "hang":
+                continue
+            if self.mood == "down":
+                self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+                continue
             key = KEY.search(body)
             answer = b'{"status":"success","message":"Event processed","dedup_key":"%s"}' % (key[1] if key else b"")
             self.transport.write(
@@ -50,4 +59,5 @@ async def main(port: int, log: Path) -> None:
 
 
 if __name__ == "__main__":
+    Pager.mood = sys.argv[3] if len(sys.argv) > 3 else "well"
     asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))

@@ -30,6 +30,17 @@ def refused(settings, *given, **flags):
     return str(rejected.value)
 
 
+def test_a_pager_is_asked_only_where_that_means_something(settings):
+    told = "pagers: {p: {type: TYPE, webhook_secret_env: S, api_token_env: A, MORE}}"
+    given = told.replace("TYPE", "pagerduty").replace("MORE", "region: eu")
+    assert settings(given, {"A": "t0ken"}).pagers["p"].api_token() == "t0ken"
+    assert settings("pagers: {p: {type: opsgenie, webhook_secret_env: S}}").pagers["p"].api_token() is None
+    wrong = told.replace("TYPE", "opsgenie").replace("MORE", "region: eu")
+    assert "only a pager of type pagerduty" in refused(settings, wrong)
+    both = told.replace("TYPE", "pagerduty").replace("MORE", "api_token_file: f")
+    assert 'either "api_token_file" or "api_token_env"' in refused(settings, both)
+
+
 def test_defaults_are_fit_for_a_first_try(settings):
     found = settings()
     assert found.address == ("127.0.0.1", 9096)

@@ -94,6 +94,14 @@ async def test_an_acknowledgement_there_is_one_here_and_is_not_told_back(relay, 
     assert waiting["errands"] == []
 
 
+@pytest.mark.parametrize("name", ["\ud800\x00", "", None, 5, ["x"], "a" * 5000])
+async def test_a_name_that_cannot_be_kept_stops_nothing(relay, name):
+    told_ = event("acknowledged")
+    told_["event"]["agent"]["summary"] = name
+    assert await notify(relay, told_) == 202
+    assert (await reached(relay, "acknowledged"))[-1].startswith("acknowledged by ")
+
+
 async def test_a_close_by_a_person_is_believed_for_a_while(relay):
     assert await notify(relay, event("resolved")) == 202
     assert (await reached(relay, "resolved"))[-1] == "resolved by Ada Lovelace (PagerDuty): closed in pd-ada"
@@ -113,6 +121,8 @@ async def test_a_close_by_itself_rings_again_at_once_under_a_new_key(relay, vend
         event("acknowledged", key="INC-1/7.0/L1/ada"),
         event("acknowledged", key="somebody else's"),
         event("acknowledged", key=None),
+        event("acknowledged", key="\x00"),
+        event("acknowledged", key="INC-\ud800/1.0/L1/ada"),
         event("annotated"),
         event("a kind that is not invented yet"),
         {"event": []},
@@ -187,6 +197,76 @@ async def test_a_close_by_a_policy_of_opsgenie_is_no_end(relay, vendor):
 
 
 # ---- asking ----
+
+
+@pytest.fixture
+async def grouping(tmp_path, vendor):
+    """A service with two pages that PagerDuty has put into one incident, and its REST API, which knows both."""
+    asked, answer = [], [200, [KEY, "INC-2/1.0/L1/ada"]]
+
+    async def alerts(request):
+        asked.append(request.path)
+        return web.json_response({"alerts": [{"alert_key": key} for key in answer[1]]}, status=answer[0])
+
+    app = web.Application()
+    app.router.add_get("/incidents/PGR0VU2/alerts", alerts)
+    async with TestServer(app) as rest:
+        for name, secret in (("hooks", SECRETS[1]), ("api", "r3st-token")):
+            (tmp_path / name).write_text(secret)
+        named = PagerSettings(
+            type="pagerduty",
+            webhook_secret_file=str(tmp_path / "hooks"),
+            api_token_file=str(tmp_path / "api"),
+            api_url=str(rest.make_url("")),
+        )
+        async with service(tmp_path, vendor.url, pagers={"pagerduty": named}) as relay:
+            for name in ("checkout", "search"):
+                await relay.post({"version": "4", "groupKey": "{}:{}", "alerts": [told(service=name)]})
+            await until(lambda: len(vendor.open_keys()) == 2)
+            yield relay, asked, answer
+
+
+async def phases(relay):
+    _, listed = await relay.ask("GET", "/api/v1/incidents?phase=all", role="viewer")
+    return sorted((incident["id"], incident["phase"]) for incident in listed["incidents"])
+
+
+@pytest.mark.parametrize("key", [KEY, "INC-2/1.0/L1/ada", None, "a key that PagerDuty made up"])
+async def test_one_answer_is_for_all_pages_of_an_incident(grouping, key):
+    relay, asked, _ = grouping
+    assert await notify(relay, event("acknowledged", key=key)) == 202
+    assert await phases(relay) == [("INC-1", "acknowledged"), ("INC-2", "acknowledged")]
+    assert asked == ["/incidents/PGR0VU2/alerts"]
+
+
+async def test_what_is_known_is_heard_and_the_rest_when_it_is_sent_again(grouping):
+    relay, _, answer = grouping
+    answer[0] = 500
+    assert await notify(relay, event("acknowledged")) == 503
+    assert await phases(relay) == [("INC-1", "acknowledged"), ("INC-2", "triggered")]
+    answer[0] = 200
+    assert await notify(relay, event("acknowledged")) == 202
+    assert await phases(relay) == [("INC-1", "acknowledged"), ("INC-2", "acknowledged")]
+
+
+async def test_a_token_that_is_refused_loses_no_webhook(grouping):
+    relay, _, answer = grouping
+    answer[0] = 403
+    assert await notify(relay, event("acknowledged")) == 202
+    assert await phases(relay) == [("INC-1", "acknowledged"), ("INC-2", "triggered")]
+    _, metrics = await relay.ask("GET", "/metrics")
+    assert 'relay_follow_up_failures_total{target="pagerduty"} 1.0' in metrics
+
+
+async def test_nobody_is_asked_for_what_moves_nothing(grouping):
+    relay, asked, _ = grouping
+    assert await notify(relay, event("annotated")) == 202
+    assert await notify(relay, event("acknowledged"), signed="v1=00") == 401
+    assert asked == []
+
+
+def test_secrets_are_in_no_picture_of_a_pager():
+    assert "s1-old" not in repr(door.Pager("pagerduty", "pagerduty", SECRETS))
 
 
 @pytest.fixture

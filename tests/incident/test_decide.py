@@ -66,7 +66,8 @@ policy = st.fixed_dictionaries(
         "until": st.sampled_from(["acknowledged", "resolved"]),
         "last_resort": st.lists(recipients, min_size=1, max_size=2),
         "last_resort_every": st.sampled_from(["10m", "30m"]),
-    }
+    },
+    optional={"ack_expires": st.sampled_from(["1m", "5m", "1h"])},
 ).map(lambda policy: {**policy, "jump": [{**jump, "to": policy["levels"][-1]["name"]} for jump in policy["jump"]]})
 window = st.fixed_dictionaries(
     {

@@ -6,6 +6,7 @@ from playbook import NOON, RULES, AcknowledgePage, Playbook, ResolvePage, Update
 
 from relay.incident.events import (
     Acknowledged,
+    AlertsMuted,
     Assessed,
     Delivered,
     Escalated,
@@ -38,6 +39,15 @@ def test_every_page_has_a_key_of_its_own_so_that_it_rings():
     keys = [e.ring.key for _, e in story.story.happened if isinstance(e, Paged)]
     assert len(keys) == len(set(keys)) > 4
     assert keys[0] == "INC-1/1.0/L1/first"
+
+
+@pytest.mark.parametrize(
+    "over", [Acknowledged("ana", via="INC-1/1.0/L1/first"), Resolved("ok", "ana", "INC-1/1.0/L1/first")]
+)
+def test_the_page_by_which_the_news_has_come_is_not_told_back(over):
+    story = Playbook().fires().after(minutes=5)
+    story.asked()
+    assert [effect.target for effect in story.when(over).asked()] == ["pd-bob"]
 
 
 def test_an_answer_stops_the_paging_and_the_ringing():
@@ -202,6 +212,21 @@ class TestAckExpires:
     def test_an_answer_to_the_second_call_counts_as_the_first_did(self, story):
         story.when(Acknowledged("ana")).after(hours=1).paged("L1:pd-ada").when(Acknowledged("ben")).after(minutes=30)
         story.paged().ends(CRITICAL).after(hours=5).paged()
+
+    def test_the_pages_that_were_answered_are_closed(self, story):
+        story.when(Acknowledged("ana", via="INC-1/1.0/L1/first")).asked()
+        story.after(hours=1)
+        assert [effect.target for effect in story.asked(ResolvePage)] == ["pd-ada", "pd-bob"]
+        assert [ring.key for ring in story.incident.rings] == ["INC-1/1.1/L1/first"]
+
+    def test_while_the_source_keeps_it_silenced_nobody_is_asked_again(self, story):
+        silenced = {CRITICAL.fingerprint: "silence 1"}
+        story.when(Acknowledged("ana")).when(AlertsMuted("prod", silenced)).after(hours=5).paged()
+        story.when(AlertsMuted("prod", {})).after(hours=1).paged("L1:pd-ada")
+
+    def test_one_alert_that_is_not_silenced_is_enough(self, story):
+        story.when(Acknowledged("ana")).when(AlertsMuted("prod", {CRITICAL.fingerprint: "silence 1"}))
+        story.fires(an_alert("Another")).after(hours=1).paged("L1:pd-ada")
 
     def test_what_is_over_wakes_nobody(self, story):
         story.when(Acknowledged("ana")).ends(CRITICAL).after(hours=5).paged()

@@ -1,0 +1,218 @@
+"""News of pagers moves incidents: once, the right ones, and never in a circle. On both databases."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import aiohttp
+import pytest
+from databases import database, postgresql_url
+from playbook import RULES, rules
+from world import World, told
+
+from relay.engine import follow
+from relay.engine.follow import FollowUp
+from relay.engine.hear import hear
+from relay.engine.metrics import Metrics
+from relay.engine.writer import Writer
+from relay.incident.effects import AcknowledgePage, Page, ResolvePage
+from relay.incident.events import AlertsMuted
+from relay.integrations.courier import Again
+from relay.integrations.fitting import fold_key
+from relay.integrations.news import News
+from relay.store.reading import read_timeline
+from relay.store.transaction import Transaction
+
+__all__ = ["database", "postgresql_url"]
+
+KEY = "INC-1/1.0/L1/first"
+ACK = News(KEY, "acknowledged", "Ada (PagerDuty)")
+
+
+@pytest.fixture
+def world(database):
+    return World(database).post(told())
+
+
+def hears(world, *news):
+    def work(connection):
+        transaction = Transaction(connection)
+        hear(transaction, news, world.rules, world.clock.now())
+        transaction.write(world.clock.now())
+
+    world.database.transact(work)
+    world.run().sound()
+    return world
+
+
+def states(world):
+    return sorted((incident.id, incident.phase) for incident in world.incidents())
+
+
+def test_only_the_pager_that_told_is_not_told_back(world):
+    world.after(minutes=5).took()
+    hears(world, ACK)
+    assert [(e.target, e.by) for e in world.took()] == [("pd-bob", "Ada (PagerDuty)")]
+    hears(world, replace(ACK, what="closed"))
+    assert [(type(e), e.target) for e in world.took()] == [(ResolvePage, "pd-bob")]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "INC-1",
+        "INC-1/1.0/L1/somebody",
+        "INC-1/2.0/L1/first",
+        "INC-9/1.0/L1/first",
+        "INC-",
+        "INC-²/1.0/L1/first",
+        "\x00",
+        "INC-\x00/1",
+        "INC-\ud800/1",
+        "INC-1/\ud800",
+        "INC-" + "9" * 5_000,
+        "a key of somebody else's",
+    ],
+)
+def test_what_is_not_ours_is_nothing(world, key):
+    world.took()
+    hears(world, *(News(key, what, "Ada (PagerDuty)") for what in ("acknowledged", "closed", "timed_out")))
+    assert (states(world), world.took()) == ([("INC-1", "triggered")], [])
+
+
+def test_a_key_that_a_pager_shortens_is_known(database):
+    long = "L" * 600
+    world = World(database, rules(RULES.replace("name: L1", f"name: {long}"))).post(told())
+    hears(world, News(fold_key(f"INC-1/1.0/{long}/first", 255), "acknowledged", "Ada (PagerDuty)"))
+    assert states(world) == [("INC-1", "acknowledged")]
+
+
+def test_one_answer_may_be_for_several_incidents(world):
+    world.post(told(service="search")).post(told(service="cart"))
+    hears(world, *(replace(ACK, key=f"INC-{n}/1.0/L1/first") for n in (3, 1)))
+    assert states(world) == [("INC-1", "acknowledged"), ("INC-2", "triggered"), ("INC-3", "acknowledged")]
+
+
+def test_a_repeat_is_no_second_line(world):
+    before = len(hears(world, ACK).timeline("INC-1"))
+    assert len(hears(world, ACK, ACK).timeline("INC-1")) == before
+
+
+def test_who_closes_it_is_believed_for_ten_minutes(world):
+    world.took()
+    hears(world, replace(ACK, what="closed"))
+    world.after(minutes=9).paged()
+    world.after(minutes=2).paged("pd-ada")
+    assert world.only().rings[0].key == "INC-1/2.0/L1/first"
+
+
+def test_a_pager_that_closes_each_page_at_once_rings_nobody_without_end(world):
+    world.took()
+    for _ in range(20):
+        [ring] = world.only().rings
+        hears(world, News(ring.key, "timed_out", "somebody (PagerDuty)"))
+    assert [e.key for e in world.took(Page)] == ["INC-1/2.0/L1/first"]
+    entries = world.database.read(lambda connection: read_timeline(connection, "INC-1"))
+    assert "closed the page by itself again" in str(entries[-1].event)
+    world.after(minutes=5).paged("pd-bob")
+    hears(world, News("INC-1/2.0/L1/first", "timed_out", "somebody (PagerDuty)"))
+    assert world.took(Page)[-1].key == "INC-1/3.0/L1/first"
+
+
+# ---- an answer that is no longer believed ----
+
+
+@pytest.fixture
+def expiring(database):
+    policy = rules().policies["payments"].model_copy(update={"ack_expires": timedelta(hours=1)})
+    return World(database, replace(rules(), policies={"payments": policy})).post(told())
+
+
+def test_the_old_answer_does_not_count_for_the_new_page(expiring):
+    hears(expiring, ACK)
+    expiring.took()
+    expiring.after(hours=1)
+    assert {(type(e), e.key) for e in expiring.took()} == {(Page, "INC-1/1.1/L1/first"), (ResolvePage, KEY)}
+    hears(expiring, ACK, replace(ACK, what="closed"))
+    assert (states(expiring), expiring.took()) == ([("INC-1", "triggered")], [])
+    hears(expiring, replace(ACK, key="INC-1/1.1/L1/first"))
+    assert (states(expiring), expiring.took(AcknowledgePage)) == ([("INC-1", "acknowledged")], [])
+
+
+def test_a_silence_is_an_answer_as_long_as_it_lasts(expiring):
+    hears(expiring, ACK)
+    [key] = expiring.only().alerts
+    expiring.act("INC-1", AlertsMuted(key[0], {key[1]: "silence 1"})).took()
+    expiring.after(hours=3).paged()
+    expiring.act("INC-1", AlertsMuted(key[0], {}))
+    expiring.after(hours=1).paged("pd-ada")
+
+
+# ---- asking ----
+
+
+class Pager:
+    """A courier whose pager says what it was told to say."""
+
+    def __init__(self):
+        self.asked = []
+        self.says = {}
+        self.down = False
+
+    async def carry_out(self, effect, session):
+        raise AssertionError("nobody sends anything here")
+
+    async def ask_about(self, key, session):
+        self.asked.append(key)
+        if self.down:
+            raise Again("it is down")
+        return self.says.get(key)
+
+
+@pytest.fixture
+async def asking(world):
+    pagers, writer, metrics = {"pd-ada": Pager(), "pd-bob": Pager()}, Writer(world.database), Metrics()
+    up = FollowUp(lambda: pagers, writer, lambda: world.rules, world.clock, metrics, lambda: None)
+    async with aiohttp.ClientSession() as session:
+
+        async def ask():
+            for pager in pagers.values():
+                pager.asked.clear()
+            await up.ask(session)
+
+        yield ask, pagers, metrics
+    writer.close()
+
+
+async def test_a_pager_that_does_not_answer_changes_nothing_and_is_not_pestered(world, asking):
+    ask, pagers, metrics = asking
+    world.post(*(told(service=f"s{n}") for n in range(20)))
+    pagers["pd-ada"].down = True
+    await ask()
+    assert len(pagers["pd-ada"].asked) <= follow.AT_ONCE
+    assert {phase for _, phase in states(world)} == {"triggered"}
+    assert metrics.follow_up_failures.labels("pd-ada")._value.get() == len(pagers["pd-ada"].asked)
+
+
+async def test_in_time_every_page_is_asked_about_the_worst_each_time(world, asking):
+    ask, pagers, _ = asking
+    world.post(*(told(service=f"worst{n}", severity="critical") for n in range(14)))
+    world.post(*(told(service=f"s{n}") for n in range(60)))
+    every, rounds = set(), 0
+    while len(every) < 75 and rounds < 10:
+        await ask()
+        asked = pagers["pd-ada"].asked
+        assert len(asked) == len(set(asked)) == follow.MOST_ASKED
+        assert {f"INC-{n}/1.0/L1/first" for n in range(2, 16)} <= set(asked)
+        every, rounds = every | set(asked), rounds + 1
+    assert len(every) == 75
+
+
+async def test_what_somebody_has_answered_is_heard_and_not_asked_again(world, asking):
+    ask, pagers, _ = asking
+    world.post(told(service="search"))
+    pagers["pd-ada"].says[KEY] = ACK
+    await ask()
+    assert states(world) == [("INC-1", "acknowledged"), ("INC-2", "triggered")]
+    await ask()
+    assert pagers["pd-ada"].asked == ["INC-2/1.0/L1/first"]
