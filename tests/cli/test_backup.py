@@ -11,6 +11,8 @@ from world import told
 
 from relay.cli import main
 
+pytestmark = pytest.mark.servers
+
 
 def backup(*words):
     return CliRunner().invoke(main, ["backup", *map(str, words)], catch_exceptions=False)

@@ -17,6 +17,8 @@ from relay.config.settings import PagerSettings
 from relay.demo.standins import pagerduty
 from relay.http import pagers as door
 
+pytestmark = pytest.mark.servers
+
 SECRETS = ("s1-old", "s2-new")
 KEY = "INC-1/1.0/L1/ada"
 

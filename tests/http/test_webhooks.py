@@ -161,6 +161,7 @@ async def test_an_end_is_taken(relay):
     await eventually(resolved)
 
 
+@pytest.mark.servers
 async def test_while_nothing_can_be_stored_it_is_503_and_afterwards_200(relay, tmp_path):
     other = sqlite3.connect(tmp_path / "data" / "relay.db", isolation_level=None)
     other.execute("begin immediate")

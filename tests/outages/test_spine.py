@@ -206,6 +206,7 @@ def test_a_watchdog_is_heard_and_is_no_incident(world):
     assert world.incidents() == []
 
 
+@pytest.mark.servers
 def test_twenty_thousand_alerts_in_one_message_are_one_page(world):
     world.post(*(told(pod=f"p{n}") for n in range(20_000))).paged("pd-ada")
     assert len(world.only().alerts) == 20_000

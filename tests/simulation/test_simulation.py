@@ -58,7 +58,7 @@ def _tell_many(kind):
 @pytest.mark.servers
 def test_two_thousand_stories():
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.simulation", "--seeds", "2000", "--steps", "20"]
+    command = [sys.executable, "-m", "tests.simulation", "--seeds", "2000", "--steps", "25"]
     told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     wrong = told.stdout.count("again: python")
     record("anything, by seed", "simulated: see contributing.md (stories, not alerts)", 2000, wrong, 0)
