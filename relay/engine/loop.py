@@ -66,6 +66,8 @@ class Loop:
         """The next deadline or retry that is known of."""
         self._unclaimed = False
         self._nudge_later: asyncio.TimerHandle | None = None
+        self._first_alone = writer.database.writers == 1
+        """Whether claims are those of a process that is gone: it shared its database with no other."""
         self.healthy = False
         """Whether the last turn was kept."""
 
@@ -92,9 +94,6 @@ class Loop:
 
     async def run(self) -> None:
         """Turn until stopped."""
-        if self._writer.database.writers == 1:
-            now = self._clock.now()
-            await self._writer.transact(lambda connection: Outbox(connection).release_all(now))
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
             while not self._done:
                 self._nudged.clear()
@@ -125,6 +124,8 @@ class Loop:
         behind = self._behind or webhooks == 0
 
         def work(connection: Connection) -> Turned:
+            if self._first_alone:
+                Outbox(connection).release_all(now)
             return turn(connection, arrived, answers, room, full, rules, now, webhooks, look=look, behind=behind)
 
         try:
@@ -154,7 +155,8 @@ class Loop:
         return self._unclaimed or due or monotonic - self._looked_at >= LONGEST_SLEEP
 
     def _learned(self, turned: Turned, looked: bool, began: float) -> None:
-        self.healthy, self._webhooks, self._behind = True, MOST_WEBHOOKS, turned.drained.more
+        self.healthy, self._first_alone = True, False
+        self._webhooks, self._behind = MOST_WEBHOOKS, turned.drained.more
         if looked:
             self._looked_at, self._next, self._unclaimed = began, turned.next_moment, turned.unclaimed
         else:

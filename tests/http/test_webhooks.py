@@ -12,6 +12,8 @@ from hostile import HOSTILE
 from service import HOOK, service
 from world import ended, told
 
+from relay.store.database import Database, StoreUnavailable
+
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 PATH = "/api/v1/webhooks/alertmanager/prod"
 
@@ -169,3 +171,20 @@ async def test_while_nothing_can_be_stored_it_is_503_and_afterwards_200(relay, t
     assert (status, said["error"]) == (503, "the webhook could not be stored: send it again")
     other.close()
     assert (await relay.post(body(told())))[0] == 200
+
+
+async def test_a_database_that_is_busy_at_the_start_only_delays(tmp_path, monkeypatch):
+    failing, transact = iter((True, True)), Database.transact
+
+    def busy_at_first(database, work):
+        if next(failing, False):
+            raise StoreUnavailable("the database is locked by another program: close it")
+        return transact(database, work)
+
+    monkeypatch.setattr(Database, "transact", busy_at_first)
+    async with service(tmp_path) as started:
+
+        async def stored():
+            return (await started.post(body(told())))[0] == 200
+
+        assert await eventually(stored)

@@ -29,7 +29,8 @@ class Pager:
             mood = self._chance.choice(("well", "down", "ghost", "never"))
         if mood == "down":
             return Again("it is down")
-        if mood == "never" and isinstance(effect, Page) and effect.key not in self.open:
+        unwanted = effect.key in self.refused or (mood == "never" and effect.key not in self.open)
+        if unwanted and isinstance(effect, Page):  # what is refused for good is refused whoever asks again
             self.refused.add(effect.key)
             return Never("it does not want to")
         self._take(effect)
