@@ -33,3 +33,7 @@ class ManualClock:
     def advance(self, by: timedelta) -> None:
         """Move time, forward or (as real clocks do) back."""
         self._now += by
+
+    def set(self, to: datetime) -> None:
+        """Say what time it is from now on."""
+        self._now = to

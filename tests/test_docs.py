@@ -17,6 +17,7 @@ from relay.config.document import Document, parse
 from relay.config.settings import Settings, load_settings
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RuleFile
+from relay.engine.scenario import ScenarioFile
 from relay.http.app import ROUTES
 from relay.integrations import TARGETS
 
@@ -42,20 +43,22 @@ def blocks() -> Iterator[Any]:
             document = parse(body, f"{page.relative_to(ROOT)}:{written[: found.start()].count(chr(10)) + 1}")
             settings = kind == "settings" or body.startswith("# settings")
             first = next(iter(document.data), "") if isinstance(document.data, dict) else ""
-            if settings or (kind in ("", "rules") and first in RuleFile.model_fields):
-                yield pytest.param(settings, document, id=document.name)
+            if kind == "tests":
+                yield pytest.param(ScenarioFile, document, id=document.name)
+            elif settings or (kind in ("", "rules") and first in RuleFile.model_fields):
+                yield pytest.param(Settings if settings else RuleFile, document, id=document.name)
 
 
 BLOCKS = list(blocks())
 
 
-@pytest.mark.parametrize(("settings", "document"), BLOCKS)
-def test_every_yaml_block_can_be_read(settings: bool, document: Document, tmp_path: Path) -> None:
-    if settings:
+@pytest.mark.parametrize(("model", "document"), BLOCKS)
+def test_every_yaml_block_can_be_read(model: type[BaseModel], document: Document, tmp_path: Path) -> None:
+    if model is Settings:
         (tmp_path / "relay.yaml").write_text("\n".join(document.lines))
         load_settings(tmp_path / "relay.yaml", {})
     else:
-        load(document, RuleFile)
+        load(document, model)
 
 
 def test_the_example_settings_can_be_read() -> None:
@@ -96,6 +99,10 @@ def undocumented(model: type[BaseModel], pages: str, without: tuple[type, ...] =
 def test_every_key_of_every_section_is_explained() -> None:
     pages = text(*(f"rules/{page.name}" for page in (DOCS / "rules").glob("*.md")), "index.md")
     assert undocumented(RuleFile, pages, TARGETS) == []
+
+
+def test_every_key_of_a_test_is_explained() -> None:
+    assert undocumented(ScenarioFile, text("testing.md")) == []
 
 
 def test_every_setting_is_explained() -> None:

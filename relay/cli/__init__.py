@@ -8,6 +8,8 @@ COMMANDS = {
     "serve": "relay.cli.serve:serve",
     "demo": "relay.cli.demo:demo",
     "check": "relay.cli.check:check",
+    "test": "relay.cli.rehearse:test",
+    "simulate": "relay.cli.rehearse:simulate",
     "explain": "relay.cli.explain:explain",
     "incident": "relay.cli.incident:incident",
     "quarantine": "relay.cli.operate:quarantine",

@@ -94,8 +94,8 @@ def test_one_answer_may_be_for_several_incidents(world):
 
 
 def test_a_repeat_is_no_second_line(world):
-    before = len(hears(world, ACK).timeline("INC-1"))
-    assert len(hears(world, ACK, ACK).timeline("INC-1")) == before
+    before = len(hears(world, ACK).kinds("INC-1"))
+    assert len(hears(world, ACK, ACK).kinds("INC-1")) == before
 
 
 def test_who_closes_it_is_believed_for_ten_minutes(world):

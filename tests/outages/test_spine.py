@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 from playbook import rules
-from world import ALL, World, ended, told
+from world import World, ended, told
 
+from relay.engine.rehearsal import ALL
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
@@ -27,7 +28,7 @@ def test_an_alert_becomes_a_page_an_answer_stops_it_and_the_end_closes_it(world)
     assert [e.target for e in world.took(ResolvePage)] == ["pd-ada", "pd-bob"]
     assert world.only().phase == "resolved"
     assert world.after(minutes=30).only().phase == "closed"
-    assert world.timeline("INC-1") == [
+    assert world.kinds("INC-1") == [
         "Opened", "AlertsFired", "Assessed", "Triggered", "Paged", "Delivered", "DeadlineMissed", "Paged", "Delivered",
         "Acknowledged", "AlertsResolved", "Resolved", "Closed",
     ]  # fmt: skip
@@ -84,7 +85,7 @@ def test_what_fires_again_soon_reopens_and_rings_under_a_new_key(world):
     world.post(alert).post(ended(alert)).paged("pd-ada")
     again = told(starts="2026-01-07T12:40:00Z")
     world.after(minutes=20).post(again)
-    [page] = [e for e in world.sent if isinstance(e, Page)][1:]
+    [page] = [e for e in world.reached() if isinstance(e, Page)][1:]
     assert page.key == "INC-1/2.0/L1/first"
     assert world.only().episode == 2
 
@@ -108,7 +109,7 @@ def test_a_truncated_message_cannot_close_a_live_outage(world):
     world.post(one, truncated=3).paged("pd-ada")
     world.post(ended(one), truncated=3)
     assert world.only().phase == "triggered"
-    assert "NoteAdded" in world.timeline("INC-1")
+    assert "NoteAdded" in world.kinds("INC-1")
     world.after(minutes=5).paged("pd-bob")
 
 
@@ -132,16 +133,16 @@ def test_a_page_is_tried_again_until_it_is_taken_and_always_under_its_key(world)
 
     world.vendor = vendor
     world.post(told()).after(minutes=2)
-    pages = [e for e in world.sent if isinstance(e, Page)]
+    pages = [e for e in world.reached() if isinstance(e, Page)]
     assert {page.key for page in pages} == {"INC-1/1.0/L1/first"}
     assert len(pages) == 4
-    assert "Delivered" in world.timeline("INC-1")
+    assert "Delivered" in world.kinds("INC-1")
 
 
 def test_nobody_is_rung_for_what_ended_before_the_page_left(world):
     world.vendor = lambda effect: Again("503") if isinstance(effect, Page) else None
     world.post(told()).post(ended(told())).after(hours=1)
-    assert [type(effect) for effect in world.sent] == [Page, ResolvePage]
+    assert [type(effect) for effect in world.reached()] == [Page, ResolvePage]
 
 
 def test_a_refused_page_goes_to_the_next_level_at_once(world):
@@ -152,7 +153,7 @@ def test_a_refused_page_goes_to_the_next_level_at_once(world):
 def test_a_restart_forgets_nothing_and_sends_what_was_under_way_again_under_its_key(world):
     world.deliver(told()).turn()  # the page is with the vendor, and its answer is never heard
     world.restart().paged("pd-ada", "pd-ada")
-    first, again = world.sent
+    first, again = world.reached()
     assert first.key == again.key
     world.after(minutes=5).paged("pd-bob")
 

@@ -2,17 +2,13 @@
 
 import hashlib
 import random
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 from playbook import NOON, rules
 
 from relay.clock import ManualClock
+from relay.engine.rehearsal import scratch_database
 from relay.engine.settle import Answer
 from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.turn import turn
@@ -21,7 +17,7 @@ from relay.incident.fallback import Fallback
 from relay.incident.lifecycle import NotNow
 from relay.integrations.alertmanager import read_webhook
 from relay.integrations.courier import Again
-from relay.store.database import Database, open_database
+from relay.store.database import Database
 from relay.store.inbox import Inbox, Received
 from relay.store.outbox import Errand, Outbox
 from relay.store.transaction import Transaction
@@ -241,22 +237,9 @@ class Simulation:
         self._rest()
 
 
-@contextmanager
-def fresh_database() -> Iterator[Database]:
-    """An empty database in memory's own file system, where there is one: nothing here is about disks."""
-    shm = Path("/dev/shm")
-    directory = Path(tempfile.mkdtemp(prefix="relay-simulation-", dir=shm if shm.is_dir() else None))
-    database = open_database(f"sqlite:///{directory / 'relay.db'}")
-    try:
-        yield database
-    finally:
-        database.close()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def simulate(seed: int, steps: int = STEPS, kind: type[Simulation] = Simulation) -> Simulation:
     """Tell the story of a seed; gives it when it is over."""
-    with fresh_database() as database:
+    with scratch_database() as database:
         simulation = kind(seed, database, steps)
         simulation.digest = simulation.run()
         return simulation

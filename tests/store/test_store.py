@@ -146,7 +146,7 @@ def test_two_writers_of_one_incident_lose_nothing(world):
     for number in range(20):
         world.act("INC-1", NoteAdded("ana", f"note {number}"))
     world.sound()
-    assert world.timeline("INC-1").count("NoteAdded") == 20
+    assert world.kinds("INC-1").count("NoteAdded") == 20
 
 
 def test_large_bodies_are_decided_in_portions(database):
