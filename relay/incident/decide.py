@@ -13,7 +13,7 @@ from relay.incident.events import Event
 from relay.incident.fallback import Fallback
 from relay.incident.incident import Incident, apply
 from relay.incident.lifecycle import AWAKE
-from relay.incident.maintenance import Window
+from relay.incident.maintenance import Windows
 from relay.incident.resolution import Resolution
 from relay.incident.routing import Root, Route
 from relay.incident.severity import Scale
@@ -32,7 +32,7 @@ class Rules:
     policies: Mapping[str, Policy]
     routes: tuple[Route, ...] = ()
     scale: Scale = field(default_factory=Scale)
-    windows: tuple[Window, ...] = ()
+    windows: Windows = field(default_factory=Windows)
     roster: Roster = field(default_factory=Roster)
     fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
     """What stands in for a target that does not take a page in."""
@@ -80,10 +80,10 @@ def _consequences(incident: Incident, event: Event, rules: Rules, now: datetime)
     if "holding" in awake and kind in holding.REACTS_TO:
         yield from holding.react(incident, event, rules.windows, rules.scale, now)
     if "escalation" in awake and kind in escalation.REACTS_TO:
-        yield from escalation.react(incident, event, rules.roster, rules.fallbacks, now)
+        yield from escalation.react(incident, event, rules.roster, rules.fallbacks, rules.windows, now)
     if "fallback" in awake and kind in fallback.REACTS_TO:
         yield from fallback.react(incident, event, rules.fallbacks, now)
     if "paging" in awake and kind in paging.REACTS_TO:
-        yield from paging.react(incident, event, rules.link_base, now)
+        yield from paging.react(incident, event, rules.link_base, rules.windows, now)
     if "resolution" in awake and kind in resolution.REACTS_TO:
         yield from resolution.react(incident, event, rules.resolution, now)

@@ -30,7 +30,9 @@ from relay.incident.events import (
     Triggered,
     Undeliverable,
 )
+from relay.incident.holding import paused
 from relay.incident.incident import Incident
+from relay.incident.maintenance import Windows
 from relay.incident.oncall import Override, Person, Rotation
 from relay.incident.plan import Jump, Level, Plan, Recipient, Ring
 from relay.incident.severity import SeverityLevel, spell_level
@@ -127,7 +129,7 @@ REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliver
 
 
 def react(
-    incident: Incident, event: Event, roster: Roster, covered: Collection[str], now: datetime
+    incident: Incident, event: Event, roster: Roster, covered: Collection[str], windows: Windows, now: datetime
 ) -> Iterator[Event | Effect]:
     """Page the first level at once, and the next whenever nobody answers in time.
 
@@ -142,7 +144,7 @@ def react(
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)
         case DeadlineMissed(name) if name.startswith("escalation/"):
-            yield from _next(incident, plan, roster, now)
+            yield from list(paused(incident, windows, now)) or _next(incident, plan, roster, now)
         case Escalated():
             yield from _next(incident, plan, roster, now)
         case Assessed(severity, was=was) if was is not None and severity < was:

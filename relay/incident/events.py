@@ -98,6 +98,18 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class WouldHold:
+    """A window in shadow would hold it now, were it enforced."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconsidered:
+    """The rules have changed: what is held is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Triggered:
     """People are needed."""
 
@@ -249,6 +261,8 @@ Event = (
     | AlertsMuted
     | Assessed
     | Held
+    | WouldHold
+    | Reconsidered
     | Triggered
     | Paged
     | LevelPassed
@@ -268,7 +282,7 @@ Event = (
     | Measured
 )
 
-_QUIET = (DeadlineSet, DeadlineMet, AlertsChanged, Measured)
+_QUIET = (DeadlineSet, DeadlineMet, AlertsChanged, Measured, Reconsidered)
 
 
 def is_quiet(event: Event) -> bool:

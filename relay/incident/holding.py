@@ -19,13 +19,19 @@ from relay.incident.events import (
     DeadlineSet,
     Event,
     Held,
+    Paged,
+    Reconsidered,
     Triggered,
+    WouldHold,
 )
 from relay.incident.incident import Incident
-from relay.incident.maintenance import Hold, Window
+from relay.incident.maintenance import Hold, Windows, pauses, shadowed
+from relay.incident.plan import Ring
 from relay.incident.severity import LEAST, Scale, spell_level
 
 LOOK = "holding/look"
+REDIRECTED = "window"
+"""The level of a page that a window has redirected."""
 DOUBT_FOR = timedelta(minutes=1)
 """How long a firing that may be an echo waits for the resolve that would prove it (see triage)."""
 FACTS_WAIT = timedelta(seconds=5)
@@ -36,29 +42,60 @@ MUTED_AGAIN = timedelta(hours=4)
 """The same for one whose source keeps its alerts to itself; that this ends is told at once."""
 
 
-REACTS_TO = frozenset({Assessed, AlertsResolved, AlertsMuted, DeadlineMissed})
+REACTS_TO = frozenset({Assessed, AlertsResolved, AlertsMuted, DeadlineMissed, Reconsidered, Triggered})
 
 
-def react(
-    incident: Incident, event: Event, windows: tuple[Window, ...], scale: Scale, now: datetime
-) -> Iterator[Event | Effect]:
-    """Decide, whenever alerts, severity or time have moved; people who were asked are sent home only by the source."""
-    if incident.phase == "triggered":
-        if isinstance(event, AlertsMuted) and (muted := _muteness(incident, now)):
-            yield from (ResolvePage(ring.target, ring.key, f"held: {muted.by}") for ring in incident.rings)
-            yield Held(muted.by, muted.until)
-            yield DeadlineSet(LOOK, muted.until)
-        return
+def react(incident: Incident, event: Event, windows: Windows, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
+    """Decide, whenever alerts, severity or time have moved; people who were asked are sent home only by the source.
+
+    That, or a window that pauses escalations: see `paused`.
+    """
     match event:
-        case Assessed() | AlertsResolved() | AlertsMuted() | DeadlineMissed("holding/look") if incident.alerts:
-            waited = isinstance(event, DeadlineMissed)
-            held = _reason(incident, windows, scale, now, waited=waited)
-            if held is None:
-                yield DeadlineMet(LOOK)
-                yield Triggered(_because(incident))
-            elif (held.by, held.until) != (incident.held_by, incident.deadlines.get(LOOK)):
-                yield Held(held.by, held.until)
-                yield DeadlineSet(LOOK, held.until)
+        case Triggered():
+            would = maintenance.hold(windows, incident.alerts.values(), incident.severity or LEAST, now, shadowed)
+            if would is not None:
+                yield WouldHold(would.by)
+        case AlertsMuted() if incident.phase == "triggered":
+            if muted := _muteness(incident, now):
+                yield from _send_home(incident, muted)
+        case Assessed() | AlertsResolved() | AlertsMuted() | DeadlineMissed("holding/look") | Reconsidered():
+            if incident.phase != "triggered" and incident.alerts:
+                waited = isinstance(event, DeadlineMissed)
+                yield from _hold_or_trigger(incident, _reason(incident, windows, scale, now, waited=waited))
+
+
+def paused(incident: Incident, windows: Windows, now: datetime) -> Iterator[Event | Effect]:
+    """Instead of the next level: close the pages nobody has answered, and hold, where an open window asks for it."""
+    found = maintenance.hold(windows, incident.alerts.values(), incident.severity or LEAST, now, pauses)
+    if found is not None and incident.phase == "triggered":
+        yield from _send_home(incident, found)
+
+
+def _send_home(incident: Incident, hold: Hold) -> Iterator[Event | Effect]:
+    yield from (ResolvePage(ring.target, ring.key, f"held: {hold.by}") for ring in incident.rings)
+    yield Held(hold.by, hold.until)
+    yield DeadlineSet(LOOK, hold.until)
+
+
+def _hold_or_trigger(incident: Incident, hold: Hold | None) -> Iterator[Event | Effect]:
+    if hold is None:
+        yield DeadlineMet(LOOK)
+        yield Triggered(_because(incident))
+    elif (hold.by, hold.until) != (incident.held_by, incident.deadlines.get(LOOK)):
+        yield Held(hold.by, hold.until)
+        yield DeadlineSet(LOOK, hold.until)
+        if hold.redirect:
+            yield from _redirect(incident, hold)
+
+
+def _redirect(incident: Incident, hold: Hold) -> Iterator[Event | Effect]:
+    """Page the target that the window names; once."""
+    key = f"{incident.id}/{incident.episode}.{incident.round}/{REDIRECTED}/{hold.redirect}"
+    if not any(ring.key == key for ring in (*incident.rings, *incident.refused)):
+        because = f"instead of {incident.plan.policy if incident.plan else 'anybody'}: {hold.by}"
+        yield Paged(
+            Ring(REDIRECTED, hold.redirect, key, f"target {hold.redirect}", incident.round, -1, because=because)
+        )
 
 
 def _because(incident: Incident) -> str:
@@ -67,9 +104,7 @@ def _because(incident: Incident) -> str:
     return f"{spell_level(incident.severity)}: {incident.because}"
 
 
-def _reason(
-    incident: Incident, windows: tuple[Window, ...], scale: Scale, now: datetime, *, waited: bool
-) -> Hold | None:
+def _reason(incident: Incident, windows: Windows, scale: Scale, now: datetime, *, waited: bool) -> Hold | None:
     severity = incident.severity or LEAST
     return (
         _doubt(incident, now, waited=waited)

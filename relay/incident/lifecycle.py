@@ -23,10 +23,12 @@ from relay.incident.events import (
     NoteAdded,
     Opened,
     Paged,
+    Reconsidered,
     Reopened,
     Resolved,
     Triggered,
     Undeliverable,
+    WouldHold,
 )
 
 PHASES: dict[str, str] = {
@@ -41,7 +43,7 @@ PHASES: dict[str, str] = {
 _ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated, AlertsMuted)
 _TIME = (DeadlineSet, DeadlineMet, DeadlineMissed)
 _ANSWERS = (Delivered, Undeliverable, Measured)
-_RECORDS = (NoteAdded, Assessed)
+_RECORDS = (NoteAdded, Assessed, WouldHold)
 _PAGING = (Paged, LevelPassed, EscalationExhausted, Escalated)
 
 
@@ -57,7 +59,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
         Resolved: "resolved",
     },
     "held": {
-        **_stay("held", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, Held),
+        **_stay("held", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, Held, Paged, Reconsidered),
         Triggered: "triggered",
         Acknowledged: "acknowledged",
         Resolved: "resolved",
@@ -84,7 +86,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
 
 AWAKE: dict[str, frozenset[str]] = {
     "new": frozenset({"severity", "holding", "resolution"}),
-    "held": frozenset({"severity", "holding", "resolution"}),
+    "held": frozenset({"severity", "holding", "fallback", "paging", "resolution"}),
     "triggered": frozenset({"severity", "holding", "escalation", "fallback", "paging", "resolution"}),
     "acknowledged": frozenset({"severity", "escalation", "fallback", "paging", "resolution"}),
     "resolved": frozenset({"paging", "resolution"}),

@@ -1,60 +1,16 @@
-"""Maintenance windows: times in which an alert is expected, and pages nobody. Section `windows:`.
+"""Maintenance: times in which an alert is expected, and pages nobody.
 
 A window holds, it never drops: an incident whose alerts are all covered waits, visible, and what still fires when
 the window ends is paged.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 
-from pydantic import Field, model_validator
-
-from relay.config.matchers import all_match
-from relay.config.types import Day, Moment, OneMatcher, Placed, TimeOfDay, Zone, to_utc
 from relay.incident.alert import Alert
-from relay.incident.severity import SeverityLevel
-
-
-class Weekly(Placed):
-    """The same hours of some days every week; `to` at or before `from` is on the next day."""
-
-    days: tuple[Day, ...] = Field(min_length=1)
-    from_: TimeOfDay = Field(alias="from")
-    to: TimeOfDay
-
-
-class Window(Placed):
-    """One maintenance window: one-off (`starts`, `ends`) or `weekly`."""
-
-    name: str
-    reason: str = Field(min_length=1)
-    owner: str = Field(min_length=1)
-    zone: Zone
-    matchers: tuple[OneMatcher, ...] = Field(min_length=1)
-    starts: Moment | None = None
-    ends: Moment | None = None
-    weekly: Weekly | None = None
-    never_suppress: tuple[SeverityLevel, ...] = ()
-    """Severities that page all the same."""
-
-    @model_validator(mode="after")
-    def _one_kind_of_time(self) -> "Window":
-        if self.weekly is None and (self.starts is None or self.ends is None):
-            raise ValueError('write "starts" and "ends", or "weekly"')
-        if self.weekly is not None and (self.starts is not None or self.ends is not None):
-            raise ValueError('write "starts" and "ends", or "weekly", but not both')
-        if self.weekly is None and self.once() is not None and self.once()[0] >= self.once()[1]:
-            raise ValueError('"ends" must be later than "starts"')
-        if all_match(self.matchers, {}):
-            raise ValueError("these matchers cover alerts of every kind: one of them must ask for a value")
-        return self
-
-    def once(self) -> tuple[datetime, datetime]:
-        """Start and end of a one-off window, in UTC."""
-        assert self.starts is not None
-        assert self.ends is not None
-        return to_utc(self.starts, self.zone), to_utc(self.ends, self.zone, end=True)
+from relay.incident.occasions import State
+from relay.incident.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,49 +19,135 @@ class Hold:
 
     by: str
     until: datetime
+    redirect: str = ""
+    """A target that is paged instead."""
 
 
-def active(windows: Iterable[Window], now: datetime) -> list[tuple[Window, datetime]]:
-    """Windows that are open at a moment, each with its end in UTC."""
-    return [(window, end) for window in windows if (end := _end_if_open(window, now)) is not None]
+Open = tuple[Window, datetime]
+"""A window, and until when it is open."""
 
 
-def hold(windows: Sequence[Window], alerts: Iterable[Alert], severity: int, now: datetime) -> Hold | None:
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The windows that are open from one instant to just before the next edge, by what they ask for."""
+
+    since: datetime
+    edge: datetime
+    open: tuple[Open, ...] = ()
+    by_label: Mapping[tuple[str, str] | None, tuple[Open, ...]] | None = None
+
+
+class Windows:
+    """All windows. When one opens or ends is computed at that time, and not for each alert."""
+
+    def __init__(self, windows: Iterable[Window] = ()) -> None:
+        self._all = tuple(windows)
+        self._states: list[tuple[datetime, State] | None] = [None] * len(self._all)
+        self._index: _Index | None = None
+
+    def __iter__(self) -> Iterator[Window]:
+        """Every window, open or not."""
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._all)
+
+    def open(self, now: datetime) -> tuple[Open, ...]:
+        """Windows that are open at a moment, each with its end in UTC."""
+        return self._at(now).open
+
+    def covering(self, labels: Mapping[str, str], now: datetime) -> list[Open]:
+        """Windows that are open and cover these labels."""
+        index = self._at(now)
+        if not index.open or index.by_label is None:
+            return []
+        likely = [*index.by_label.get(None, ())]
+        for label in labels.items():
+            likely += index.by_label.get(label, ())
+        once = {id(one[0]): one for one in likely}  # a window of several sets is listed under several labels
+        return [one for one in once.values() if one[0].covers(labels)]
+
+    def _at(self, now: datetime) -> _Index:
+        index = self._index
+        if index is None or not index.since <= now < index.edge:
+            index = self._index = self._look(now)
+        return index
+
+    def _look(self, now: datetime) -> _Index:
+        found, edge = list[Open](), datetime.max.replace(tzinfo=now.tzinfo)
+        for number, window in enumerate(self._all):
+            known = self._states[number]
+            if known is None or not known[0] <= now < known[1].edge:
+                known = self._states[number] = now, window.state(now)
+            until, next_ = known[1]
+            edge = min(edge, next_)
+            if until is not None:
+                found.append((window, until))
+        by_label: dict[tuple[str, str] | None, list[Open]] = {}
+        for one in found:
+            for key in one[0].asks_for():
+                by_label.setdefault(key, []).append(one)
+        return _Index(now, edge, tuple(found), {key: tuple(those) for key, those in by_label.items()})
+
+
+def enforced(window: Window) -> bool:
+    """Whether a window holds."""
+    return window.mode == "enforce"
+
+
+def shadowed(window: Window) -> bool:
+    """Whether a window would hold, were it enforced."""
+    return window.mode == "shadow"
+
+
+def pauses(window: Window) -> bool:
+    """Whether a window holds even those for whom people were asked already."""
+    return enforced(window) and window.pause_escalations
+
+
+def hold(
+    windows: Windows,
+    alerts: Collection[Alert],
+    severity: int,
+    now: datetime,
+    which: Callable[[Window], bool] = enforced,
+) -> Hold | None:
     """Say whether every firing alert is covered by an open window, and by which until when.
 
     One alert that no window covers is enough to page. Where windows overlap, an alert is covered until the last of
-    them ends.
+    them ends. An alert that has begun in the grace after a window is not what the window was for.
     """
-    open_now = [(w, end) for w, end in active(windows, now) if severity not in w.never_suppress]
-    if not open_now:
+    if not windows.open(now):
         return None
-    names: dict[str, None] = {}
+    names: dict[str, str] = {}
     until: datetime | None = None
     for alert in alerts:
-        covering = [(end, w) for w, end in open_now if all_match(w.matchers, alert.labels)]
+        covering = [
+            (end, window)
+            for window, end in windows.covering(alert.labels, now)
+            if which(window) and _holds(window, alert, len(alerts), severity, end, now)
+        ]
         if not covering:
             return None
         end, window = max(covering, key=lambda pair: pair[0])
-        names[f"maintenance window {window.name} ({window.place}): {window.reason}"] = None
+        names[window.because] = window.redirect
         until = end if until is None else min(until, end)
-    return Hold("; ".join(names), until) if until is not None else None
+    redirect = next((target for target in names.values() if target), "")
+    return Hold("; ".join(names), until, redirect) if until is not None else None
 
 
-def _end_if_open(window: Window, now: datetime) -> datetime | None:
-    if window.weekly is None:
-        starts, ends = window.once()
-        return ends if starts <= now < ends else None
-    today = now.astimezone(window.zone).date()
-    ends_at = [_end_of(window, window.weekly, today - timedelta(days=back), now) for back in (0, 1)]
-    return max((end for end in ends_at if end is not None), default=None)
+def _holds(window: Window, alert: Alert, alerts: int, severity: int, end: datetime, now: datetime) -> bool:
+    if severity in window.never_suppress or alerts > (window.max_suppressed or alerts):
+        return False
+    ended = end - window.grace
+    return now < ended or (alert.starts_at is not None and alert.starts_at < ended)
 
 
-def _end_of(window: Window, weekly: Weekly, day: date, now: datetime) -> datetime | None:
-    """The end of the occurrence that begins on a local day, if it is open now."""
-    if day.weekday() not in weekly.days:
-        return None
-    over_midnight = weekly.to <= weekly.from_
-    starts = to_utc(datetime.combine(day, weekly.from_), window.zone)
-    last_day = day + timedelta(days=1) if over_midnight else day
-    ends = to_utc(datetime.combine(last_day, weekly.to), window.zone, end=True)
-    return ends.astimezone(UTC) if starts <= now < ends else None
+def hushed(windows: Windows, alerts: Iterable[Alert], now: datetime) -> bool:
+    """Whether even the news of what was paged before is kept back: every alert is in a window that says so."""
+    if not windows.open(now):
+        return False
+    covering = [windows.covering(alert.labels, now) for alert in alerts]
+    hushes = [any(w.suppress == "notifications" and enforced(w) for w, _ in those) for those in covering]
+    return bool(hushes) and all(hushes)

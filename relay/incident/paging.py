@@ -19,6 +19,7 @@ from relay.incident.events import (
     Resolved,
 )
 from relay.incident.incident import Incident
+from relay.incident.maintenance import Windows, hushed
 from relay.incident.severity import spell_level
 
 UPDATE = "paging/update"
@@ -29,14 +30,16 @@ UPDATE_AFTER = timedelta(seconds=10)
 REACTS_TO = frozenset({Paged, AlertsFired, DeadlineMissed, Assessed, Acknowledged, Resolved})
 
 
-def react(incident: Incident, event: Event, link_base: str, now: datetime) -> Iterator[Event | Effect]:
+def react(
+    incident: Incident, event: Event, link_base: str, windows: Windows, now: datetime
+) -> Iterator[Event | Effect]:
     """Tell those who are rung: at first, when it grows or gets worse, when somebody is on it, when it is over."""
     match event:
         case Paged(ring):
             yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, now), ring.user)
         case AlertsFired() if incident.rings and UPDATE not in incident.deadlines:
             yield DeadlineSet(UPDATE, now + UPDATE_AFTER)
-        case DeadlineMissed("paging/update"):
+        case DeadlineMissed("paging/update") if not hushed(windows, incident.alerts.values(), now):
             yield from _update(incident, f"{wording.count(len(incident.alerts))} now", link_base, now)
         case Assessed(severity, because, was=was) if was is not None and severity < was:
             what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"

@@ -14,11 +14,12 @@ from relay.config.types import OneMatcher, Section
 from relay.incident import oncall
 from relay.incident.decide import Rules
 from relay.incident.escalation import Policy, Recipients, Roster
-from relay.incident.maintenance import Window
+from relay.incident.maintenance import Windows
 from relay.incident.oncall import Override, Person, Rotation
 from relay.incident.resolution import Resolution
 from relay.incident.routing import Root, Route
 from relay.incident.severity import LEAST, Fact, Scale, Severity
+from relay.incident.window import Window
 
 
 class Watchdog(Section):
@@ -60,7 +61,7 @@ def join(files: Files, targets: Iterable[str], revision: str = "", link_base: st
         routes=tuple(route for _, file in files for route in file.routes),
         policies=known.policies,
         scale=_scale(files),
-        windows=tuple(window for _, file in files for window in file.windows),
+        windows=Windows(window for _, file in files for window in file.windows),
         roster=Roster(known.people, known.rotations, tuple(o for _, f in files for o in f.overrides)),
         resolution=next((file.resolution for _, file in files if file.resolution), Resolution()),
         watchdog=_watchdog(files),
@@ -142,6 +143,7 @@ def _references(files: Files, known: _Known) -> Iterable[Complaint]:
         for name, policy in file.policies.items():
             yield from _policy_refers(refer, policy, ("policies", name), known)
         yield from _on_call_refers(refer, file, known)
+        yield from _windows_refer(refer, file, known)
         for i, rule in enumerate(file.severity.rules if file.severity else ()):
             for fact in rule.facts:
                 yield from refer.check(("severity", "rules", i, "facts", fact), fact, known.facts, "fact", key=True)
@@ -167,6 +169,14 @@ def _on_call_refers(refer: _Refer, file: RuleFile, known: _Known) -> Iterable[Co
     for i, override in enumerate(file.overrides):
         yield from refer.check(("overrides", i, "rotation"), override.rotation, known.rotations, "rotation")
         yield from refer.check(("overrides", i, "person"), override.person, known.people, "person")
+
+
+def _windows_refer(refer: _Refer, file: RuleFile, known: _Known) -> Iterable[Complaint]:
+    for i, window in enumerate(file.windows):
+        if window.redirect:
+            yield from refer.check(("windows", i, "redirect"), window.redirect, known.targets, "target")
+        for j, target in enumerate(window.announce.to if window.announce else ()):
+            yield from refer.check(("windows", i, "announce", "to", j), target, known.targets, "target")
 
 
 def _routes_refer(refer: _Refer, route: Root | Route, way: Way, known: _Known) -> Iterable[Complaint]:

@@ -26,10 +26,12 @@ from relay.incident.events import (
     NoteAdded,
     Opened,
     Paged,
+    Reconsidered,
     Reopened,
     Resolved,
     Triggered,
     Undeliverable,
+    WouldHold,
 )
 from relay.incident.reconcile import ABSENT
 from relay.incident.severity import spell_level
@@ -37,7 +39,7 @@ from relay.incident.severity import spell_level
 
 def tell(event: Event) -> str:
     """Say an event in a line."""
-    return _of_alerts(event) or _of_decisions(event) or _of_people(event) or _of_time(event)
+    return _of_alerts(event) or _of_decisions(event) or _of_answers(event) or _of_people(event) or _of_time(event)
 
 
 def _of_alerts(event: Event) -> str:
@@ -70,6 +72,8 @@ def _of_decisions(event: Event) -> str:
             return f"{change}: {because}{could}"
         case Held(by, until):
             return f"held until {until:%Y-%m-%d %H:%M:%S} UTC by {by}"
+        case WouldHold(by):
+            return f"would be held by {by} (in shadow: it is not)"
         case Triggered(because):
             return f"people are needed: {because}"
         case Paged(ring):
@@ -79,6 +83,11 @@ def _of_decisions(event: Event) -> str:
             return f"{level} passed: {because}"
         case EscalationExhausted(policy):
             return f"every level of {policy} was asked: the last resort"
+    return ""
+
+
+def _of_answers(event: Event) -> str:
+    match event:
         case Delivered(_, target):
             return f"{target} accepted the page"
         case Undeliverable(effect, _, target, because):
@@ -110,6 +119,8 @@ def _of_people(event: Event) -> str:
 
 def _of_time(event: Event) -> str:
     match event:
+        case Reconsidered():
+            return "the rules have changed"
         case DeadlineSet(name, at):
             return f"{name} is due at {at:%H:%M:%S} UTC"
         case DeadlineMet(name):

@@ -8,7 +8,8 @@ from playbook import NOON, RULES, Playbook, an_alert, rules
 from relay.config.document import parse
 from relay.incident.effects import Page
 from relay.incident.events import Acknowledged, Assessed, Held, Measured, Triggered
-from relay.incident.maintenance import Window, active
+from relay.incident.maintenance import Windows
+from relay.incident.window import Window
 
 BACKUP = """
   - name: backup
@@ -146,7 +147,7 @@ def openings(window, start, hours):
     spans, since = [], None
     for minute in range(hours * 60 + 1):
         now = start + timedelta(minutes=minute)
-        is_open = bool(active([window], now))
+        is_open = bool(Windows([window]).open(now))
         if is_open and since is None:
             since = now
         if not is_open and since is not None:
@@ -207,7 +208,8 @@ ONCE = [  # zone, starts, ends, open when (UTC)
 
 @pytest.mark.parametrize(("zone", "starts", "ends", "expected"), ONCE)
 def test_a_one_off_window_is_in_the_time_of_its_zone(zone, starts, ends, expected):
-    assert a_window(zone=zone, starts=starts, ends=ends).once() == tuple(map(moment, expected))
+    window = a_window(zone=zone, starts=starts, ends=ends)
+    assert window.occasions(moment("2020-01-01"), moment("2030-01-01")) == [tuple(map(moment, expected))]
 
 
 @given(
@@ -222,9 +224,9 @@ def test_a_one_off_window_is_in_the_time_of_its_zone(zone, starts, ends, expecte
 def test_a_window_that_is_open_ends_later_and_within_a_day_and_an_hour(zone, from_, to, days, now):
     names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     window = a_window(zone=zone, weekly={"days": [names[day] for day in days], "from": from_, "to": to})
-    for _, end in active([window], now):
+    for _, end in Windows([window]).open(now):
         assert timedelta() < end - now <= timedelta(hours=25)
-        still = [until for _, until in active([window], end - timedelta(microseconds=1))]
+        still = [until for _, until in Windows([window]).open(end - timedelta(microseconds=1))]
         assert still
         assert max(still) >= end
 

@@ -1,5 +1,6 @@
 """Whole outages, on a real database and a manual clock."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -191,9 +192,7 @@ def test_a_webhook_that_cannot_be_decided_stops_no_other_and_is_paged(database):
 
     made_of = rules(routes='[{matchers: [service="poison"], policy: payments}]')
     broken = made_of.routes[0].model_copy(update={"policy": "poison"})
-    made_of = type(made_of)(
-        made_of.root, Poisoned(made_of.policies), (broken,), made_of.scale, (), made_of.roster, made_of.resolution
-    )
+    made_of = replace(made_of, policies=Poisoned(made_of.policies), routes=(broken,))
     world = World(database, made_of)
     world.post(told(service="poison")).post(told(service="fine"))
     undecided, fine = sorted(world.incidents(), key=lambda i: i.service == "fine")

@@ -1,0 +1,182 @@
+"""A maintenance window as people write it: when it is open, what it covers, and what it does. Section `windows:`."""
+
+from collections.abc import Collection, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
+
+from relay.config.matchers import Matcher, all_match
+from relay.config.types import Day, Duration, Moment, OneMatcher, Placed, TimeOfDay, Zone, at_least, to_utc
+from relay.incident.occasions import Occasion, Occasions, Once, Series, State, state
+from relay.incident.recurrence import Cron, Rule, Starts, Weekly, refuse_too_close
+from relay.incident.severity import SeverityLevel
+
+A_MINUTE = timedelta(minutes=1)
+LONGEST = timedelta(days=31)
+"""How long one time of what comes round may last."""
+
+MatcherSet = Annotated[tuple[OneMatcher, ...], Field(min_length=1)]
+
+
+def _read_exception(value: Any) -> date | datetime:
+    """A day, or the wall time of one start."""
+    text = str(value)
+    try:
+        read = date.fromisoformat(text) if len(text) == len("2026-12-24") else datetime.fromisoformat(text)
+        if isinstance(read, datetime) and read.tzinfo is not None:
+            raise ValueError
+        return read
+    except ValueError:
+        raise ValueError("write a day such as 2026-12-24, or a start such as 2026-12-24T22:00") from None
+
+
+Exception_ = Annotated[date | datetime, BeforeValidator(_read_exception), WithJsonSchema({"type": "string"})]
+
+
+class WeeklyTimes(Placed):
+    """The same hours of some days every week; `to` at or before `from` is on the next day."""
+
+    days: tuple[Day, ...] = Field(min_length=1)
+    from_: TimeOfDay = Field(alias="from")
+    to: TimeOfDay
+
+
+class Announce(Placed):
+    """Who is told of the window itself, and when."""
+
+    to: tuple[str, ...] = Field(min_length=1)
+    before: tuple[Annotated[Duration, at_least(A_MINUTE)], ...] = ()
+    at_start: bool = False
+    at_end: bool = False
+
+
+class Window(Placed):
+    """One maintenance window: open once (`starts`, `ends`), or again and again (`weekly`, `rrule`, `cron`)."""
+
+    name: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    zone: Zone
+    mode: Literal["enforce", "shadow"] = "enforce"
+    """A shadow holds nothing: the timeline says what it would have held."""
+
+    matchers: MatcherSet | None = None
+    any_of: Annotated[tuple[MatcherSet, ...], Field(min_length=1)] | None = None
+
+    starts: Moment | None = None
+    ends: Moment | None = None
+    duration: Annotated[Duration, at_least(A_MINUTE)] | None = None
+    to: TimeOfDay | None = None
+    weekly: WeeklyTimes | None = None
+    rrule: str = ""
+    cron: str = ""
+    except_: tuple[Exception_, ...] = Field(default=(), alias="except")
+    also: tuple[Moment, ...] = ()
+
+    suppress: Literal["pages", "notifications"] = "pages"
+    never_suppress: tuple[SeverityLevel, ...] = ()
+    """Severities that page all the same."""
+    max_suppressed: int | None = Field(default=None, ge=1)
+    """An incident of more alerts than these is not what was planned: it pages."""
+    redirect: str = ""
+    """A target that is paged instead."""
+    pause_escalations: bool = False
+    grace: Duration = timedelta()
+    announce: Announce | None = None
+
+    _series: tuple[Occasions, ...] = PrivateAttr()
+    _sets: tuple[tuple[Matcher, ...], ...] = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Window":
+        if (self.matchers is None) == (self.any_of is None):
+            raise ValueError('write either "matchers" (all of them) or "any_of" (lists of matchers, one of which)')
+        self._sets = self.any_of or (self.matchers or (),)
+        if any(all_match(one, {}) for one in self._sets):
+            raise ValueError("these matchers cover alerts of every kind: one of them must ask for a value")
+        self._series = (self._read_times(),)
+        return self
+
+    # ---- when ----
+
+    def _read_times(self) -> Occasions:
+        kinds = [kind for kind in ("weekly", "rrule", "cron") if getattr(self, kind)]
+        if len(kinds) > 1:
+            raise ValueError(f"write only one of {' and '.join(kinds)}")
+        if not kinds:
+            return self._once()
+        starts, length = self._recurring(kinds[0])
+        if isinstance(length, timedelta) and length > LONGEST:
+            raise ValueError("write a duration of at most 31d: for more, let the window be open throughout")
+        refuse_too_close(starts, self._wall(self.starts))
+        return Series(
+            self.zone,
+            starts,
+            length,
+            tuple(sorted(wall for moment in self.also if (wall := self._wall(moment)))),
+            frozenset(self.except_),
+            to_utc(self.starts, self.zone) if self.starts else None,
+            to_utc(self.ends, self.zone, end=True) if self.ends else None,
+        )
+
+    def _once(self) -> Once:
+        if (
+            self.starts is None
+            or (self.ends is None) == (self.duration is None)
+            or self.to
+            or self.also
+            or self.except_
+        ):
+            raise ValueError('write "starts" with either "ends" or "duration", or one of "weekly", "rrule" and "cron"')
+        starts = to_utc(self.starts, self.zone)
+        ends = to_utc(self.ends, self.zone, end=True) if self.ends else starts + (self.duration or timedelta())
+        if ends <= starts:
+            raise ValueError('"ends" must be later than "starts"')
+        return Once(Occasion(starts, ends))
+
+    def _recurring(self, kind: str) -> tuple[Starts, timedelta | time]:
+        if self.weekly:
+            if self.duration or self.to:
+                raise ValueError('write "from" and "to" inside "weekly", and neither "duration" nor "to" beside it')
+            return Weekly(frozenset(self.weekly.days), self.weekly.from_), self.weekly.to
+        length = self.duration or self.to
+        if length is None or (self.duration and self.to):
+            raise ValueError(f'write how long: "{kind}" needs either "duration" or "to" (a time of day)')
+        if kind == "cron":
+            return Cron(self.cron), length
+        first = self._wall(self.starts)
+        if first is None:
+            raise ValueError('write "starts": a rule counts from its first time')
+        return Rule(self.rrule, first, self.zone), length
+
+    def _wall(self, moment: datetime | None) -> datetime | None:
+        if moment is None or moment.tzinfo is None:
+            return moment
+        return moment.astimezone(self.zone).replace(tzinfo=None)
+
+    def occasions(self, after: datetime, before: datetime) -> list[Occasion]:
+        """Every time it is open between two instants, in order; without its `grace`."""
+        return sorted(occasion for one in self._series for occasion in one.between(after, before))
+
+    def state(self, now: datetime) -> State:
+        """Whether it is open (its `grace` included), until when, and when that has to be looked at again."""
+        return state(self._series, now, self.grace)
+
+    # ---- what ----
+
+    def covers(self, labels: Mapping[str, str]) -> bool:
+        """Whether one of its sets of matchers is met."""
+        return any(all_match(one, labels) for one in self._sets)
+
+    def asks_for(self) -> Collection[tuple[str, str] | None]:
+        """For each set, a label and the value it must have; None for a set that asks for no one value."""
+        return {
+            next(((matcher.name, matcher.value) for matcher in one if matcher.op == "=" and matcher.value), None)
+            for one in self._sets
+        }
+
+    @property
+    def because(self) -> str:
+        """The window as a reason: its name, where it stands, and why it is."""
+        return f"maintenance window {self.name} ({self.place}): {self.reason}"
