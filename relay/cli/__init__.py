@@ -12,6 +12,7 @@ COMMANDS = {
     "simulate": "relay.cli.rehearse:simulate",
     "explain": "relay.cli.explain:explain",
     "incident": "relay.cli.incident:incident",
+    "window": "relay.cli.window:window",
     "quarantine": "relay.cli.operate:quarantine",
     "outbox": "relay.cli.operate:outbox",
     "verify": "relay.cli.operate:verify",

@@ -55,7 +55,7 @@ def explain(
         sys.exit(1)
     labels = _pairs(what, "a label")
     known = {name: _number(value) for name, value in _pairs(facts, "a fact").items()}
-    explained = _explain(ruleset.rules, labels, _moment(at), known, _span(span))
+    explained = _explain(ruleset.rules, labels, read_moment(at), known, read_span(span))
     if output == "json":
         return as_json(explained)
     for line in explained["because"]:
@@ -123,7 +123,8 @@ def _number(text: str) -> float:
         raise click.UsageError(f'"{text}" is not a number') from None
 
 
-def _moment(text: str | None) -> datetime:
+def read_moment(text: str | None) -> datetime:
+    """Read a time, UTC where it says no offset; now for None."""
     if text is None:
         return WallClock().now()
     try:
@@ -133,7 +134,8 @@ def _moment(text: str | None) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _span(text: str) -> timedelta:
+def read_span(text: str) -> timedelta:
+    """Read a duration."""
     try:
         return duration(text)
     except ValueError as error:

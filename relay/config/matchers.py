@@ -61,10 +61,11 @@ def parse_matcher(text: str) -> Matcher:
     if not name:
         raise ValueError("name a label before the operator")
     value = found["bare"] if found["quoted"] is None else _unescape(found["quoted"])
-    return Matcher(name, found["op"], value, _compile(value) if "~" in found["op"] else None)
+    return Matcher(name, found["op"], value, compile_regex(value) if "~" in found["op"] else None)
 
 
-def _compile(value: str) -> Any:
+def compile_regex(value: str) -> Any:
+    """Compile a regular expression of Prometheus' dialect. Raises ValueError."""
     options = re2.Options()
     options.log_errors = False
     options.dot_nl = True  # as in Prometheus since 3.0; in Alertmanager "." stops at a line break

@@ -1,7 +1,7 @@
 """The small values that SREs write: durations, matchers, zones, days, moments."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -153,7 +153,7 @@ class Placed(Section):
         return {**data, "__place__": data.place} if isinstance(data, PlacedMapping) else data
 
 
-def to_utc(wall: datetime, zone: ZoneInfo, *, end: bool = False) -> datetime:
+def to_utc(wall: datetime, zone: tzinfo, *, end: bool = False) -> datetime:
     """Give the instant at which clocks in the zone show `wall`, in UTC; an aware `wall` is kept as it is.
 
     A time that the spring change skips is moved forward by the gap. A time that the autumn change repeats
@@ -164,6 +164,6 @@ def to_utc(wall: datetime, zone: ZoneInfo, *, end: bool = False) -> datetime:
     return wall.replace(tzinfo=zone, fold=1 if end and _repeats(wall, zone) else 0).astimezone(UTC)
 
 
-def _repeats(wall: datetime, zone: ZoneInfo) -> bool:
+def _repeats(wall: datetime, zone: tzinfo) -> bool:
     first, last = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
     return first is not None and last is not None and first > last

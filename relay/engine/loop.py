@@ -19,6 +19,7 @@ from relay.engine.writer import Writer
 from relay.incident.decide import Rules
 from relay.store.database import StoreRefused, StoreUnavailable
 from relay.store.inbox import Inbox
+from relay.store.incidents import Incidents
 from relay.store.outbox import Outbox
 from relay.store.transaction import Transaction, no_room
 
@@ -66,6 +67,7 @@ class Loop:
         """The next deadline or retry that is known of."""
         self._unclaimed = False
         self._nudge_later: asyncio.TimerHandle | None = None
+        self._reconsider = False
         self._first_alone = writer.database.writers == 1
         """Whether claims are those of a process that is gone: it shared its database with no other."""
         self.healthy = False
@@ -86,6 +88,11 @@ class Loop:
         """Say that somebody else has changed something: the next turn looks for all that is due."""
         self._unclaimed = True
         self._nudged.set()
+
+    def reconsider(self) -> None:
+        """Say that rules or windows have changed: what is held is looked at again."""
+        self._reconsider = True
+        self.look()
 
     def stop(self) -> None:
         """Finish: claim nothing new, take the answers of what is under way, and end."""
@@ -115,6 +122,7 @@ class Loop:
             self._nudge_later = None
         room, full = (no_room, frozenset[str]()) if self._stopping else (self._dispatch.room, self._dispatch.full)
         rules, now, began = self._rules(), self._clock.now(), time.monotonic()
+        reconsider, self._reconsider = self._reconsider, False
         look = not self._stopping and self._must_look(now, began)
 
         waiting = self._intake.take()
@@ -126,15 +134,19 @@ class Loop:
         def work(connection: Connection) -> Turned:
             if self._first_alone:
                 Outbox(connection).release_all(now)
+            if reconsider:
+                Incidents(connection).look_again(now)
             return turn(connection, arrived, answers, room, full, rules, now, webhooks, look=look, behind=behind)
 
         try:
             turned = await self._writer.transact(work)
         except StoreRefused as error:
+            self._reconsider = self._reconsider or reconsider
             self._dispatch.give_back(answers)
             await self._isolate(waiting, error)
             return Turned()
         except StoreUnavailable as error:
+            self._reconsider = self._reconsider or reconsider
             self._dispatch.give_back(answers)
             tell(waiting, error)
             await self._failed(error)

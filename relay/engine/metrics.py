@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from relay.engine.settle import Answer
 from relay.engine.turn import Turned
 from relay.incident.effects import Page
-from relay.incident.events import EscalationExhausted, Event, Held, LevelPassed, Paged, Resolved, Triggered
+from relay.incident.events import EscalationExhausted, Event, Held, LevelPassed, Paged, Resolved, Triggered, WouldHold
 from relay.integrations.courier import Again, Never
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -22,6 +22,7 @@ class Metrics:
         self._of_alerts(self.registry)
         self._of_incidents(self.registry)
         self._of_errands(self.registry)
+        self._of_what_is_asked(self.registry)
         self._of_the_service(self.registry)
 
     def _of_alerts(self, registry: CollectorRegistry) -> None:
@@ -61,6 +62,11 @@ class Metrics:
             "relay_incidents_triggered_total", "Times people were needed for an incident.", registry=registry
         )
         self.held = Counter("relay_incidents_held_total", "Decisions to page nobody for now.", registry=registry)
+        self.would_hold = Counter(
+            "relay_windows_would_hold_total",
+            "Incidents that paged, and that a maintenance window in shadow would have held.",
+            registry=registry,
+        )
         self.resolved = Counter("relay_incidents_resolved_total", "Incidents that were over.", registry=registry)
         self.pages = Counter("relay_pages_total", "Pages asked for, by target.", ["target"], registry=registry)
         self.levels_passed = Counter(
@@ -89,6 +95,16 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.broken = Gauge(
+            "relay_target_broken",
+            "1 while a target fails so often that it is left alone for a while.",
+            ["target"],
+            registry=registry,
+        )
+        self.outbox = Gauge("relay_outbox_waiting", "Errands not yet carried out.", registry=registry)
+        self.outbox_age = Gauge("relay_outbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
+
+    def _of_what_is_asked(self, registry: CollectorRegistry) -> None:
         self.reconciled = Counter(
             "relay_reconciled_alerts_total",
             "Alerts that a source, asked, showed otherwise than its messages: missed, absent.",
@@ -110,17 +126,21 @@ class Metrics:
             ["target"],
             registry=registry,
         )
+        self.calendar_failures = Counter(
+            "relay_calendar_failures_total",
+            "Times the calendar of a maintenance window could not be read.",
+            ["window"],
+            registry=registry,
+        )
+        self.calendar_at = Gauge(
+            "relay_calendar_last_success_timestamp_seconds",
+            "When the calendar of a maintenance window was last read.",
+            ["window"],
+            registry=registry,
+        )
         self.heartbeat_failures = Counter(
             "relay_heartbeat_failures_total", "Heartbeats that did not arrive.", registry=registry
         )
-        self.broken = Gauge(
-            "relay_target_broken",
-            "1 while a target fails so often that it is left alone for a while.",
-            ["target"],
-            registry=registry,
-        )
-        self.outbox = Gauge("relay_outbox_waiting", "Errands not yet carried out.", registry=registry)
-        self.outbox_age = Gauge("relay_outbox_oldest_seconds", "Age of the oldest of those.", registry=registry)
 
     def _of_the_service(self, registry: CollectorRegistry) -> None:
         self.turn = Histogram(
@@ -165,6 +185,8 @@ class Metrics:
                 self.triggered.inc()
             case Held():
                 self.held.inc()
+            case WouldHold():
+                self.would_hold.inc()
             case Resolved():
                 self.resolved.inc()
             case Paged(ring):

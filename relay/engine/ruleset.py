@@ -1,6 +1,6 @@
 """The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,13 +13,19 @@ from relay.config.document import Document
 from relay.config.files import read_all, revision
 from relay.config.secrets import SecretMissing
 from relay.engine.metrics import Metrics
+from relay.engine.windows import join_windows
 from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
 from relay.incident.fallback import Fallback
+from relay.incident.maintenance import Windows
 from relay.integrations import Target
 from relay.integrations.courier import Courier
+from relay.store.window_log import WindowAct
 
 log = structlog.get_logger()
+
+ANNOUNCES = ("email", "webhook")
+"""Types of targets that can tell people something without ringing them."""
 
 
 class RuleFile(incident_rules.RuleFile):
@@ -50,10 +56,11 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
             files.append((document, RuleFile.model_validate(document.data)))
         except ValidationError as invalid:
             complaints += complaints_of(document, invalid, RuleFile)
+    files = [_with_calendars(document, file, complaints) for document, file in files]
     if complaints:
         raise Rejected(complaints)
     targets = {name: target for _, file in files for name, target in file.targets.items()}
-    if wrong := list(_fallbacks_refer(files, targets)):
+    if wrong := [*_fallbacks_refer(files, targets), *_announcements_refer(files, targets)]:
         raise Rejected(wrong)
     rules = replace(
         incident_rules.join(files, targets, revision(documents), link_base),
@@ -66,6 +73,23 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
     return Ruleset(rules, targets, couriers, warnings)
 
 
+def _with_calendars(document: Document, file: RuleFile, complaints: list[Complaint]) -> tuple[Document, RuleFile]:
+    """Read the calendar files that windows name; they lie beside the rule file."""
+    windows = list(file.windows)
+    for i, window in enumerate(windows):
+        if window.calendar is None or not window.calendar.file:
+            continue
+        way = ("windows", i, "calendar", "file")
+        try:
+            text = Path(document.name).parent.joinpath(window.calendar.file).read_text(encoding="utf-8")
+            windows[i] = window.with_calendar(text)
+        except OSError as error:
+            complaints.append(complain_at(document, way, f"cannot be read: {error.strerror}", "put the file there"))
+        except ValueError as error:
+            complaints.append(complain_at(document, way, f'"{window.calendar.file}" cannot be used', str(error)))
+    return document, file.model_copy(update={"windows": tuple(windows)})
+
+
 def _fallbacks_refer(files: list[tuple[Document, RuleFile]], targets: Mapping[str, Target]) -> Iterator[Complaint]:
     """Complain about a fallback that is no target, or that leads back to the target it stands in for."""
     for document, file in files:
@@ -76,6 +100,17 @@ def _fallbacks_refer(files: list[tuple[Document, RuleFile]], targets: Mapping[st
                 yield complain_at(document, way, f'there is no target "{target.fallback}"', advice)
             elif name in _chain(target.fallback, targets):
                 yield complain_at(document, way, "this fallback leads back here", "let the last one have no fallback")
+
+
+def _announcements_refer(files: list[tuple[Document, RuleFile]], targets: Mapping[str, Target]) -> Iterator[Complaint]:
+    """Complain about announcements through what can only ring."""
+    for document, file in files:
+        for i, window in enumerate(file.windows):
+            for j, name in enumerate(window.announce.to if window.announce else ()):
+                if targets[name].type not in ANNOUNCES:
+                    way = ("windows", i, "announce", "to", j)
+                    problem = f'"{name}" is a target of the type {targets[name].type}, which only rings people'
+                    yield complain_at(document, way, problem, f"write a target of the type {' or '.join(ANNOUNCES)}")
 
 
 def _chain(name: str, targets: Mapping[str, Target]) -> list[str]:
@@ -122,13 +157,31 @@ class RulesInUse:
         self._extra = extra
         self._clock = clock
         self._metrics = metrics
+        self._acts: Sequence[WindowAct] = ()
+        self._calendars: dict[str, str] = {}
         self._ruleset = load(path, link_base)
         self._took()
 
     @property
     def rules(self) -> Rules:
-        """The rules."""
-        return self._ruleset.rules
+        """The rules of the files, with the windows that people have made, and those that calendars tell of."""
+        return self._rules
+
+    def take_acts(self, acts: Sequence[WindowAct]) -> None:
+        """Take in what people have done to windows over the API."""
+        self._acts = acts
+        self._join_windows()
+
+    def take_calendar(self, window: str, text: str | None) -> None:
+        """Take in the text of a window's calendar; None for a calendar that is to be forgotten."""
+        self._calendars = {name: known for name, known in self._calendars.items() if name != window}
+        if text is not None:
+            self._calendars[window] = text
+        self._join_windows()
+
+    def _join_windows(self) -> None:
+        windows = join_windows(self._ruleset.rules.windows, self._acts, self._calendars, self._clock.now())
+        self._rules = replace(self._ruleset.rules, windows=Windows(windows))
 
     @property
     def couriers(self) -> Mapping[str, Courier]:
@@ -144,7 +197,7 @@ class RulesInUse:
         """What `relay check` warns of."""
         return self._ruleset.warnings
 
-    def reload(self, nudge: Callable[[], None] | None = None) -> Rejected | None:
+    def reload(self, changed: Callable[[], None] | None = None) -> Rejected | None:
         """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
         try:
             self._ruleset = load(self._path, self._link_base)
@@ -156,13 +209,14 @@ class RulesInUse:
             return rejected
         self._took()
         log.info("rules taken into use", revision=self.rules.revision)
-        if nudge:
-            nudge()
+        if changed:
+            changed()
         return None
 
     def _took(self) -> None:
         self._all = {**self._ruleset.couriers, **self._extra}
         self._limits = {name: target.per_minute for name, target in self._ruleset.targets.items()}
+        self._join_windows()
         self._metrics.reload_ok.set(1)
         self._metrics.reload_at.set(self._clock.now().timestamp())
         for warning in self._ruleset.warnings:

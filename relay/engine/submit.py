@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from relay.incident.decide import Decision, Rules, decide
-from relay.incident.events import DeadlineMissed, Event
+from relay.incident.events import DeadlineMissed, Event, Reconsidered
 from relay.incident.incident import Incident
 from relay.store.transaction import Transaction
 
@@ -57,6 +57,8 @@ def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> i
 
 def _missed(incident: Incident, rules: Rules, now: datetime) -> Iterable[Decision]:
     decisions: list[Decision] = []
+    if incident.phase == "held" and not incident.missed(now):
+        return [decide(incident, Reconsidered(), rules, now)]  # somebody has asked that it be looked at again
     # One at a time: what follows from the first may have met or moved the next.
     while (missed := incident.missed(now)) and len(decisions) < MOST_DEADLINES:
         decision = decide(incident, DeadlineMissed(missed[0]), rules, now)

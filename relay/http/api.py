@@ -65,7 +65,7 @@ async def list_(request: web.Request) -> web.Response:
     incidents = await _read(request, lambda connection: list_incidents(connection, phases, limit, before))
     now = request.app[CLOCK].now()
     more = int(incidents[-1].id.partition("-")[2]) if len(incidents) == limit else None
-    return _json(IncidentList(incidents=[view(incident, now) for incident in incidents], next=more))
+    return answer(IncidentList(incidents=[view(incident, now) for incident in incidents], next=more))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -75,31 +75,31 @@ async def show(request: web.Request) -> web.Response:
     incident, entries = await _read(request, lambda c: (find_incident(c, id_), read_timeline(c, id_)))
     if incident is None:
         raise web.HTTPNotFound(text=f"there is no incident {id_}")
-    return _json(detail(incident, entries, request.app[CLOCK].now()))
+    return answer(detail(incident, entries, request.app[CLOCK].now()))
 
 
 async def acknowledge(request: web.Request) -> web.Response:
     """Say that somebody is on it."""
-    caller, asked = await _asked(request, Acknowledge)
+    caller, asked = await read_asked(request, Acknowledge)
     notes = [NoteAdded(caller.name, asked.note)] if asked.note else []
     return await _happen(request, Acknowledged(caller.name), *notes)
 
 
 async def resolve(request: web.Request) -> web.Response:
     """Say that it is over."""
-    caller, asked = await _asked(request, Resolve)
+    caller, asked = await read_asked(request, Resolve)
     return await _happen(request, Resolved(asked.because, caller.name))
 
 
 async def note(request: web.Request) -> web.Response:
     """Write something down."""
-    caller, asked = await _asked(request, Note)
+    caller, asked = await read_asked(request, Note)
     return await _happen(request, NoteAdded(caller.name, asked.text))
 
 
 async def escalate(request: web.Request) -> web.Response:
     """Page the next level now."""
-    caller, asked = await _asked(request, Escalate)
+    caller, asked = await read_asked(request, Escalate)
     return await _happen(request, Escalated(caller.name, asked.reason))
 
 
@@ -108,7 +108,7 @@ async def quarantine(request: web.Request) -> web.Response:
     require(request, "responder")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
     rows = await _read(request, lambda connection: read_quarantine(connection, limit))
-    return _json(QuarantineList(quarantine=[QuarantineView(**row._mapping) for row in rows]))
+    return answer(QuarantineList(quarantine=[QuarantineView(**row._mapping) for row in rows]))
 
 
 async def outbox(request: web.Request) -> web.Response:
@@ -116,7 +116,7 @@ async def outbox(request: web.Request) -> web.Response:
     require(request, "viewer")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
     rows = await _read(request, lambda connection: read_outbox(connection, limit))
-    return _json(Outbox(errands=[ErrandView(**row._mapping) for row in rows]))
+    return answer(Outbox(errands=[ErrandView(**row._mapping) for row in rows]))
 
 
 async def verify(request: web.Request) -> web.Response:
@@ -129,10 +129,11 @@ async def verify(request: web.Request) -> web.Response:
         problems = {id_: found for id_ in ids if (found := verify_timeline(connection, id_))}
         return Verification(incidents=len(ids), problems=problems)
 
-    return _json(await _read(request, work))
+    return answer(await _read(request, work))
 
 
-async def _asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
+async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
+    """Give who asks, a responder at least, and the body as a model; refused in words when it is none."""
     caller = require(request, "responder")
     body = await request.read()
     try:
@@ -163,7 +164,7 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
     request.app[METRICS].happened(happened)
     request.app[LOOP].look()
-    return _json(said)
+    return answer(said)
 
 
 async def _read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
@@ -193,7 +194,8 @@ def _number(request: web.Request, name: str, default: int, least: int, most: int
     return int(text)
 
 
-def _json(model: BaseModel) -> web.Response:
+def answer(model: BaseModel) -> web.Response:
+    """Answer with a model, as JSON."""
     return web.Response(text=model.model_dump_json(), content_type="application/json")
 
 

@@ -58,7 +58,7 @@ async def reload(request: web.Request) -> web.Response:
     rejected = await asyncio.to_thread(request.app[RULES].reload)
     if rejected is not None:
         raise web.HTTPUnprocessableEntity(text=f"the rules cannot be used, the last good ones stay:\n\n{rejected}")
-    request.app[LOOP].look()
+    request.app[LOOP].reconsider()
     return web.Response(text=f"rules {request.app[RULES].rules.revision} are in use\n")
 
 

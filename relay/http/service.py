@@ -17,6 +17,7 @@ from watchfiles import awatch
 from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
 from relay.config.settings import AlertmanagerSettings, Settings
+from relay.engine.announcer import Announcer
 from relay.engine.dispatch import Dispatch
 from relay.engine.follow import FollowUp
 from relay.engine.heartbeat import Heartbeat
@@ -28,6 +29,7 @@ from relay.engine.reconcile import Asked, Reconcile
 from relay.engine.ruleset import RulesInUse
 from relay.engine.sweep import Sweep
 from relay.engine.watchdogs import Watchdogs
+from relay.engine.window_watch import WindowWatch
 from relay.engine.writer import Writer
 from relay.http.access import read_access
 from relay.http.app import build
@@ -60,6 +62,7 @@ class Running:
 
     address: tuple[str, int]
     stop: Callable[[], None]
+    reconsider: Callable[[], None]
     rules: RulesInUse
     follow_up: FollowUp
     sweep: Sweep
@@ -75,7 +78,7 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, service.rules.reload)
+        loop.add_signal_handler(signal.SIGHUP, service.rules.reload, service.reconsider)
         log.info("listening", host=service.address[0], port=service.address[1], rules=service.rules.rules.revision)
         await stopped.wait()
         log.info("stopping")
@@ -105,7 +108,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
             try:
                 app = build(access, pagers, writer, intake, loop, rules, clock, metrics)
                 async with _listening(settings, app) as address:
-                    yield Running(address, loop.stop, rules, follow_up, sweep)
+                    yield Running(address, loop.stop, loop.reconsider, rules, follow_up, sweep)
             finally:
                 for companion in companions:
                     companion.cancel()
@@ -150,7 +153,7 @@ async def _watch(path: Path, rules: RulesInUse, loop: Loop) -> None:
     """Take the rules anew when their files change, a Kubernetes ConfigMap's included."""
     async for _ in awatch(path, step=200, debounce=1000, rust_timeout=5000):
         await asyncio.to_thread(rules.reload)
-        loop.look()
+        loop.reconsider()
 
 
 def _companions(
@@ -174,6 +177,8 @@ def _companions(
     runs: list[Callable[[], Awaitable[None]]] = [
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
         Watchdogs(limits, writer, intake, clock).run,
+        WindowWatch(rules, writer, clock, metrics, loop.reconsider).run,
+        Announcer(lambda: rules.rules.windows, writer, clock, loop.look).run,
         follow_up.run,
         sweep.run,
     ]

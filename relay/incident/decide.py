@@ -7,7 +7,7 @@ from datetime import datetime
 
 from relay.config.matchers import Matcher
 from relay.incident import escalation, fallback, holding, paging, resolution, severity
-from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
+from relay.incident.effects import AcknowledgePage, Announce, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.incident.escalation import Policy, Roster
 from relay.incident.events import Event
 from relay.incident.fallback import Fallback
@@ -21,7 +21,7 @@ from relay.incident.severity import Scale
 ENOUGH = 1_000
 """Events that one event may lead to. More is a loop between two concerns, and a bug."""
 
-_EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Measure)
+_EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Announce, Measure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,16 @@ class ResolvePage:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell people of something that is no incident; it rings nobody."""
+
+    target: str
+    key: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """Look facts up in Prometheus."""
 
@@ -82,4 +92,4 @@ class Measure:
     key: str = ""
 
 
-Effect = Page | UpdatePage | AcknowledgePage | ResolvePage | Measure
+Effect = Page | UpdatePage | AcknowledgePage | ResolvePage | Announce | Measure

@@ -4,11 +4,10 @@ A start in the hour that spring skips is moved on by the gap; in the hour that a
 and an end its last. A length is elapsed time: three hours are three hours, whatever clocks do meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import NamedTuple, Protocol
-from zoneinfo import ZoneInfo
 
 from relay.config.types import to_utc
 from relay.incident.recurrence import Starts
@@ -28,7 +27,7 @@ class Occasion(NamedTuple):
 class Occasions(Protocol):
     """Every time that something is open."""
 
-    def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
+    def between(self, after: datetime, before: datetime) -> Iterable[Occasion]:
         """Give occasions that end after an instant and start before another, in any order."""
         ...
 
@@ -49,7 +48,7 @@ class Once:
 class Series:
     """What comes round, with exceptions and additions, and how long each time lasts."""
 
-    zone: ZoneInfo
+    zone: tzinfo
     starts: Starts
     length: timedelta | time
     """Elapsed time; or the time of day at which it ends, at or before its start that of the next day."""
@@ -84,6 +83,23 @@ class Series:
             return Occasion(starts, starts + self.length)
         day = wall.date() + (_DAY if self.length <= wall.time() else timedelta())
         return Occasion(starts, to_utc(datetime.combine(day, self.length), self.zone, end=True).astimezone(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """Occasions of which the one that was open at a time ends at another time than planned: earlier, or later."""
+
+    occasions: Occasions
+    open_at: datetime
+    ends: datetime
+
+    def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
+        """Give occasions that end after an instant and start before another, in any order."""
+        begin = min(after, self.open_at) if self.ends > after else after
+        for starts, ends in self.occasions.between(begin, before):
+            ends = self.ends if starts <= self.open_at < ends else ends
+            if after < ends:
+                yield Occasion(starts, ends)
 
 
 class State(NamedTuple):

@@ -7,10 +7,9 @@ never walked from its beginning, which may be years ago: it is moved forward by 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import islice, pairwise, takewhile
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from dateutil.rrule import rrulestr
@@ -85,7 +84,7 @@ class Rule:
 
     text: str
     first: datetime
-    zone: ZoneInfo
+    zone: tzinfo
     """What an UNTIL in UTC is turned into."""
     _parts: dict[str, str] = field(init=False, repr=False, compare=False)
     _until: datetime = field(init=False, repr=False, compare=False)
@@ -156,7 +155,7 @@ def _read(text: str) -> dict[str, str]:
     return parts
 
 
-def _until(text: str, zone: ZoneInfo) -> datetime:
+def _until(text: str, zone: tzinfo) -> datetime:
     """The last wall time at which a start may be. A date alone means the whole of that day."""
     if not text:
         return _ENDLESS

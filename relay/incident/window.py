@@ -3,12 +3,14 @@
 from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
 
-from relay.config.matchers import Matcher, all_match
+from relay.config.matchers import Matcher, all_match, compile_regex
 from relay.config.types import Day, Duration, Moment, OneMatcher, Placed, TimeOfDay, Zone, at_least, to_utc
-from relay.incident.occasions import Occasion, Occasions, Once, Series, State, state
+from relay.incident.ical import Padded, read_calendar
+from relay.incident.occasions import Amended, Occasion, Occasions, Once, Series, State, state
 from relay.incident.recurrence import Cron, Rule, Starts, Weekly, refuse_too_close
 from relay.incident.severity import SeverityLevel
 
@@ -51,8 +53,42 @@ class Announce(Placed):
     at_end: bool = False
 
 
+class WindowCalendar(Placed):
+    """An iCalendar file, or the address of one, whose events are the times of the window."""
+
+    file: str = ""
+    """Beside the rule file that names it."""
+    url: str = ""
+    url_file: str = ""
+    """A file that holds the address, where that is a secret."""
+    only: str = ""
+    """A regular expression (RE2, found anywhere) that the summary of an event must meet."""
+    before: Duration = timedelta()
+    after: Duration = timedelta()
+    refresh: Annotated[Duration, at_least(A_MINUTE)] = timedelta(minutes=15)
+    stale_after: Annotated[Duration, at_least(A_MINUTE)] = timedelta(days=1)
+    stale: Literal["keep", "ignore"] = "keep"
+    """What becomes of the times that are known, when the address has not answered for so long."""
+
+    _wanted: Any = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "WindowCalendar":
+        if sum(map(bool, (self.file, self.url, self.url_file))) != 1:
+            raise ValueError('write exactly one of "file", "url" and "url_file"')
+        if self.url and not self.url.startswith(("https://", "http://")):
+            raise ValueError("write an address that begins with https:// or http://")
+        self._wanted = compile_regex(self.only)
+        return self
+
+    def read(self, text: str, zone: ZoneInfo) -> tuple[Occasions, ...]:
+        """Give the times that a calendar's text tells of. Raises ValueError."""
+        found = read_calendar(text, zone, lambda summary: self._wanted.search(summary) is not None)
+        return tuple(Padded(one, self.before, self.after) for one in found)
+
+
 class Window(Placed):
-    """One maintenance window: open once (`starts`, `ends`), or again and again (`weekly`, `rrule`, `cron`)."""
+    """One maintenance window: open once (`starts`, `ends`) or often (`weekly`, `rrule`, `cron`, `calendar`)."""
 
     name: str = Field(min_length=1)
     reason: str = Field(min_length=1)
@@ -71,6 +107,7 @@ class Window(Placed):
     weekly: WeeklyTimes | None = None
     rrule: str = ""
     cron: str = ""
+    calendar: WindowCalendar | None = None
     except_: tuple[Exception_, ...] = Field(default=(), alias="except")
     also: tuple[Moment, ...] = ()
 
@@ -95,8 +132,21 @@ class Window(Placed):
         self._sets = self.any_of or (self.matchers or (),)
         if any(all_match(one, {}) for one in self._sets):
             raise ValueError("these matchers cover alerts of every kind: one of them must ask for a value")
-        self._series = (self._read_times(),)
+        self._series = (self._read_times(),) if self.calendar is None else self._no_times_yet()
         return self
+
+    def _no_times_yet(self) -> tuple[Occasions, ...]:
+        others = ("starts", "ends", "duration", "to", "weekly", "rrule", "cron", "except_", "also")
+        if beside := [name.rstrip("_") for name in others if getattr(self, name)]:
+            raise ValueError(f'write the times in the calendar, and not "{beside[0]}" beside it')
+        return ()
+
+    def with_calendar(self, text: str) -> "Window":
+        """The same window with the times that its calendar tells of. Raises ValueError."""
+        assert self.calendar is not None
+        known = self.model_copy()
+        known._series = self.calendar.read(text, self.zone)
+        return known
 
     # ---- when ----
 
@@ -154,6 +204,12 @@ class Window(Placed):
         if moment is None or moment.tzinfo is None:
             return moment
         return moment.astimezone(self.zone).replace(tzinfo=None)
+
+    def amended(self, open_at: datetime, ends: datetime) -> "Window":
+        """The same window, of which the time that it was open at ends at another time."""
+        known = self.model_copy()
+        known._series = tuple(Amended(one, open_at, ends) for one in self._series)
+        return known
 
     def occasions(self, after: datetime, before: datetime) -> list[Occasion]:
         """Every time it is open between two instants, in order; without its `grace`."""

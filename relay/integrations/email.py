@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
-from relay.incident.effects import AcknowledgePage, Effect, Page, ResolvePage, UpdatePage
+from relay.incident.effects import AcknowledgePage, Announce, Effect, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.courier import Again, Never
 from relay.integrations.exchange import TIMEOUT
@@ -131,6 +131,8 @@ def _words(effect: Effect) -> tuple[str, str, str]:
             return f"Acknowledged by {by}: {_incident(key)}", f"{by} is on it.\n", "acknowledge"
         case ResolvePage(key=key, because=because):
             return f"Resolved: {_incident(key)}", f"{because}\n", "resolve"
+        case Announce(title=title, text=text):
+            return title, text, "page"
         case _:
             raise Never(f"e-mail cannot carry out {type(effect).__name__}")
 

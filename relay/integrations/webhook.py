@@ -12,7 +12,7 @@ from pydantic import model_validator
 
 from relay.clock import Clock, WallClock
 from relay.config.secrets import SecretMissing, read_secret
-from relay.incident.effects import AcknowledgePage, Effect, Notice, Page, ResolvePage, UpdatePage
+from relay.incident.effects import AcknowledgePage, Announce, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.courier import Never
 from relay.integrations.exchange import TIMEOUT, Exchange, encode
@@ -96,6 +96,9 @@ def _body(effect: Effect) -> dict[str, Any]:
             return {**head, "event": "acknowledge", "by": cut(by, LONGEST_TEXT)}
         case ResolvePage(because=because):
             return {**head, "event": "resolve", "because": cut(because, LONGEST_TEXT)}
+        case Announce(title=title, text=text):
+            lines = cut_lines(text.splitlines(), MOST_ENTRIES, LONGEST_TEXT)
+            return {**head, "event": "announce", "title": cut(title, LONGEST_TEXT), "text": lines}
         case _:
             raise Never(f"a webhook cannot carry out {type(effect).__name__}")
 

@@ -207,6 +207,11 @@ class Incidents:
             if isinstance(event, AlertsResolved):
                 self._ended |= {_text(key): now for key in event.keys}
 
+    def look_again(self, now: datetime) -> None:
+        """Let every held incident be woken: what holds it may have changed."""
+        row = tables.incident.c
+        self.connection.execute(update(tables.incident).where(row.phase == "held").values(wake_at=now))
+
     def defer(self, id_: str, until: datetime) -> None:
         """Leave an incident alone until a time, whatever its deadlines say."""
         row = tables.incident.c

@@ -140,6 +140,27 @@ timeline = Table(
 )
 """What happened, in order; append-only. `body` and `salt` may be removed by law: the chain still verifies."""
 
+window = Table(
+    "window_log",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(
+        "window_announced",
+        "name",
+        "body",
+        unique=True,
+        sqlite_where=text("kind = 'announced'"),
+        postgresql_where=text("kind = 'announced'"),
+    ),
+    sqlite_autoincrement=True,
+)
+"""What was done to maintenance windows, and what was told of them: append-only, so that it is its own audit."""
+
 outbox = Table(
     "outbox",
     metadata,

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, select
 from relay.incident.decide import Decision
 from relay.incident.effects import Effect
 from relay.incident.events import Event
+from relay.incident.severity import LEAST
 from relay.store import tables
 from relay.store.inbox import Inbox
 from relay.store.incidents import Incidents
@@ -51,6 +52,10 @@ class Transaction:
         severity = decision.incident.severity or 1
         self.happened += decision.happened
         self._asked += [(decision.incident.id, severity, effect) for effect in decision.effects]
+
+    def ask(self, effect: Effect) -> None:
+        """Ask for something that belongs to no incident."""
+        self._asked.append(("", LEAST, effect))
 
     def expect(self, moment: datetime) -> None:
         """Say that there will be something to do at a time."""

@@ -1,0 +1,151 @@
+"""`relay window …`: see maintenance windows, and add, extend and end them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from relay.cli.explain import read_moment, read_span
+from relay.cli.output import as_json, output_option
+from relay.cli.remote import Remote, remote_options
+from relay.clock import WallClock
+
+
+@click.group()
+def window() -> None:
+    """See maintenance windows, and add, extend and end them."""
+
+
+@window.command("list")
+@remote_options
+@output_option
+def list_(url: str, token_file: Path | None, output: str) -> None:
+    """List windows, those that are open first."""
+    found = Remote(url, token_file).get("/api/v1/windows")
+    if output == "json":
+        return as_json(found)
+    if not found["windows"]:
+        return click.echo("no windows")
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in ("window", "open", "next", "covers", "owner", "from"):
+        table.add_column(column, no_wrap=column in ("window", "open", "next"))
+    for row in found["windows"]:
+        table.add_row(*map(escape, _row(row)))
+    Console().print(table)
+
+
+@window.command()
+@click.argument("name")
+@click.option("--matcher", "-m", "matchers", multiple=True, required=True, help='What it covers: service="ledger".')
+@click.option("--reason", required=True, help="Is told with every hold.")
+@click.option("--owner", required=True, help="Whom to ask about it.")
+@click.option("--from", "starts", help="When it opens: 2026-10-24T23:00+02:00, or UTC.  [default: now]")
+@click.option("--for", "span", required=True, help="How long: 2h.")
+@click.option("--never-suppress", multiple=True, help="A severity that pages all the same: SEV-1.")
+@remote_options
+@output_option
+def add(
+    name: str,
+    matchers: tuple[str, ...],
+    reason: str,
+    owner: str,
+    starts: str | None,
+    span: str,
+    never_suppress: tuple[str, ...],
+    url: str,
+    token_file: Path | None,
+    output: str,
+) -> None:
+    """Add a window that is open once."""
+    begin = read_moment(starts)
+    body: dict[str, Any] = {
+        "name": name,
+        "matchers": matchers,
+        "reason": reason,
+        "owner": owner,
+        "zone": "UTC",
+        "starts": begin.isoformat(),
+        "ends": (begin + read_span(span)).isoformat(),
+        "never_suppress": never_suppress,
+    }
+    _say(Remote(url, token_file).post("/api/v1/windows", body), output)
+
+
+@window.command()
+@click.argument("name")
+@click.option("--until", help="Until when: 2026-10-25T04:00+02:00, or UTC.")
+@click.option("--by", "span", help="How much longer: 1h.")
+@remote_options
+@output_option
+def extend(name: str, until: str | None, span: str | None, url: str, token_file: Path | None, output: str) -> None:
+    """Let an open window end later; that of a rule file, too."""
+    if (until is None) == (span is None):
+        raise click.UsageError("say either --until or --by")
+    remote = Remote(url, token_file)
+    ends = read_moment(until) if until else _end_of(remote, name) + read_span(span or "")
+    _say(remote.post(_end_path(name), {"ends": ends.isoformat()}), output)
+
+
+@window.command()
+@click.argument("name")
+@remote_options
+@output_option
+def end(name: str, url: str, token_file: Path | None, output: str) -> None:
+    """End an open window now: what still fires is paged. One that is not open, and in no file, is removed."""
+    _say(Remote(url, token_file).post(_end_path(name), {}), output)
+
+
+@window.command()
+@remote_options
+@output_option
+def log(url: str, token_file: Path | None, output: str) -> None:
+    """Show who has added, amended and removed windows, the newest first."""
+    found = Remote(url, token_file).get("/api/v1/window-acts")
+    if output == "json":
+        return as_json(found)
+    for act in found["acts"]:
+        ends = f" to end at {act['body']['ends']}" if "ends" in act["body"] and act["kind"] == "amended" else ""
+        click.echo(f"{act['at'][:19]}  {act['by']}  {act['kind']} {act['name']}{ends}")
+
+
+def _end_of(remote: Remote, name: str) -> datetime:
+    for row in remote.get("/api/v1/windows")["windows"]:
+        if row["name"] == name and row["open_until"]:
+            return datetime.fromisoformat(row["open_until"])
+    raise click.UsageError(f'window "{name}" is not open now: relay window list shows those that are')
+
+
+def _end_path(name: str) -> str:
+    return f"/api/v1/windows/{quote(name, safe='')}/end"
+
+
+def _row(row: Any) -> tuple[str, ...]:
+    now = WallClock().now()
+    coming = [o for o in row["occasions"] if datetime.fromisoformat(o["starts"]) > now]
+    covers = " or ".join(", ".join(one) for one in row["matchers"])
+    shadow = " (shadow)" if row["mode"] == "shadow" else ""
+    return (
+        row["name"] + shadow,
+        f"until {_time(row['open_until'])}" if row["open_until"] else "-",
+        _time(coming[0]["starts"]) if coming else "-",
+        covers,
+        row["owner"],
+        row["place"],
+    )
+
+
+def _time(text: str) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _say(said: Any, output: str) -> None:
+    if output == "json":
+        as_json(said)
+    else:
+        click.echo(said["said"])

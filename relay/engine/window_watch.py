@@ -1,0 +1,116 @@
+"""Keeping windows up to date: what other replicas' users have done to them, and what calendars' addresses tell."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import aiohttp
+import structlog
+
+from relay.clock import Clock
+from relay.config.secrets import SecretMissing, read_secret
+from relay.config.types import spell
+from relay.engine.metrics import Metrics
+from relay.engine.ruleset import RulesInUse
+from relay.engine.writer import Writer
+from relay.incident.window import Window
+from relay.integrations.courier import Again, Never
+from relay.integrations.download import download
+from relay.store.database import StoreUnavailable
+from relay.store.window_log import newest_act, read_acts
+
+log = structlog.get_logger()
+
+EVERY = 5.0
+"""Seconds between two looks."""
+AFTER_FAILURE = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one calendar."""
+
+    due: datetime
+    answered_at: datetime | None = None
+
+
+class WindowWatch:
+    """Takes windows anew when they have changed elsewhere. Its owner runs it in a task."""
+
+    def __init__(
+        self,
+        rules: RulesInUse,
+        writer: Writer,
+        clock: Clock,
+        metrics: Metrics,
+        changed: Callable[[], None],
+        every: float = EVERY,
+    ) -> None:
+        self._rules = rules
+        self._writer = writer
+        self._clock = clock
+        self._metrics = metrics
+        self._changed = changed
+        """Called when windows have changed: what is held is to be looked at again."""
+        self._every = every
+        self._newest = 0
+        self._calendars: dict[str, _Known] = {}
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    await self.look()
+                except StoreUnavailable as trouble:
+                    log.warning("windows cannot be looked after", because=str(trouble))
+                for window in [window for window in self._rules.rules.windows if window.calendar]:
+                    await self._refresh(window, session)
+                await asyncio.sleep(self._every)
+
+    async def look(self) -> None:
+        """Take in what was done to windows since the last look. Raises `StoreUnavailable`."""
+        newest = await self._writer.read(newest_act)
+        if newest != self._newest:
+            acts = await self._writer.read(read_acts)
+            self._newest = newest
+            self._rules.take_acts(acts)
+            self._changed()
+
+    async def _refresh(self, window: Window, session: aiohttp.ClientSession) -> None:
+        found, now = window.calendar, self._clock.now()
+        if found is None or found.file:
+            return
+        known = self._calendars.setdefault(window.name, _Known(now))
+        if now < known.due:
+            return
+        try:
+            url = found.url or read_secret(found.url_file, "")
+            text = await download(url, session)
+            window.with_calendar(text)
+        except (Again, Never, ValueError, SecretMissing) as trouble:
+            known.due = now + min(AFTER_FAILURE, found.refresh)
+            self._failed(window, known, str(trouble), now)
+            return
+        known.due, known.answered_at = now + found.refresh, now
+        self._metrics.calendar_at.labels(window.name).set(now.timestamp())
+        self._rules.take_calendar(window.name, text)
+        self._changed()
+
+    def _failed(self, window: Window, known: _Known, because: str, now: datetime) -> None:
+        """What is known stays in use; after `stale_after` it is forgotten, where the window says so."""
+        assert window.calendar is not None
+        self._metrics.calendar_failures.labels(window.name).inc()
+        silent = now - known.answered_at if known.answered_at else None
+        log.warning(
+            "a calendar cannot be read",
+            window=window.name,
+            because=because,
+            known=f"as of {spell(silent)} ago" if silent is not None else "nothing: the window holds nothing",
+        )
+        stale = silent is not None and silent > window.calendar.stale_after
+        if stale and window.calendar.stale == "ignore":
+            known.answered_at = None
+            self._rules.take_calendar(window.name, None)
+            self._changed()

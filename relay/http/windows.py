@@ -1,0 +1,229 @@
+"""The API of maintenance windows: see them all, and add, extend and end them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from relay.engine.windows import Refused, ending, read_window
+from relay.http.access import Caller, require
+from relay.http.alertmanager import CLOCK
+from relay.http.api import LOOP, RULES, WRITER, answer, read_asked
+from relay.http.routes import Route
+from relay.incident.maintenance import Windows
+from relay.incident.window import Window
+from relay.store.database import StoreUnavailable
+from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, read_acts
+
+AHEAD = timedelta(days=90)
+MOST_OCCASIONS = 5
+MOST_ACTS = 1_000
+
+
+class OccasionView(BaseModel):
+    """Once that a window is open."""
+
+    starts: datetime
+    ends: datetime
+
+
+class WindowView(BaseModel):
+    """A maintenance window."""
+
+    name: str
+    reason: str
+    owner: str
+    place: str
+    """Where it stands: a file and line, or who has made it."""
+    mode: str
+    matchers: list[list[str]]
+    open_until: datetime | None
+    occasions: list[OccasionView]
+    """The open and the next times, of the next 90 days."""
+
+
+class WindowList(BaseModel):
+    """Windows, those that are open first."""
+
+    windows: list[WindowView]
+
+
+class NewWindow(BaseModel):
+    """A window, with the keys of the section `windows:` of a rule file."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1, max_length=200)
+
+
+class WindowEnd(BaseModel):
+    """When the time that a window is open at ends instead; now, when it is left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ends: datetime | None = None
+
+    @field_validator("ends")
+    @classmethod
+    def _has_a_zone(cls, ends: datetime | None) -> datetime | None:
+        if ends is not None and ends.tzinfo is None:
+            raise ValueError("write a time with Z or an offset, such as 2026-10-24T23:00+02:00")
+        return ends.astimezone(UTC) if ends else None
+
+
+class WindowSaid(BaseModel):
+    """What came of it."""
+
+    said: str
+    window: WindowView | None
+
+
+class ActView(BaseModel):
+    """What somebody has done to a window."""
+
+    at: datetime
+    by: str
+    name: str
+    kind: str
+    body: dict[str, Any]
+
+
+class ActList(BaseModel):
+    """What people have done to windows, the newest first."""
+
+    acts: list[ActView]
+
+
+async def list_(request: web.Request) -> web.Response:
+    """List windows."""
+    require(request, "viewer")
+    windows, now = request.app[RULES].rules.windows, request.app[CLOCK].now()
+    views = [_view(window, windows, now) for window in windows]
+    views.sort(key=lambda view: (view.open_until is None, view.occasions[0].starts if view.occasions else now + AHEAD))
+    return answer(WindowList(windows=views))
+
+
+async def acts(request: web.Request) -> web.Response:
+    """List what people have done."""
+    require(request, "viewer")
+    try:
+        found = await request.app[WRITER].read(read_acts)
+    except StoreUnavailable as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from None
+    listed = [
+        ActView(at=act.at, by=act.by, name=act.name, kind=act.kind, body=dict(act.body))
+        for act in reversed(found[-MOST_ACTS:])
+    ]
+    return answer(ActList(acts=listed))
+
+
+async def add(request: web.Request) -> web.Response:
+    """Add a window."""
+    caller, asked = await read_asked(request, NewWindow)
+    body = asked.model_dump()
+    try:
+        window = read_window(body, caller.name)
+    except Refused as refused:
+        raise web.HTTPUnprocessableEntity(text=str(refused)) from None
+    there = next((known for known in request.app[RULES].rules.windows if known.name == window.name), None)
+    if there is not None:
+        raise web.HTTPConflict(text=f'there is a window "{window.name}" already ({there.place}): choose another name')
+    return await _do(request, window.name, ADDED, caller, body, f"window {window.name} added")
+
+
+async def end(request: web.Request) -> web.Response:
+    """End a window earlier or later than planned."""
+    caller, asked = await read_asked(request, WindowEnd)
+    name, now = request.match_info["name"], request.app[CLOCK].now()
+    ends = asked.ends or now
+    windows = request.app[RULES].rules.windows
+    try:
+        window, is_open = ending(windows, name, ends, now)
+    except Refused as refused:
+        raise web.HTTPNotFound(text=str(refused)) from None
+    if is_open:
+        said = f"window {name} ends at {ends:%Y-%m-%d %H:%M:%S} UTC"
+        return await _do(request, name, AMENDED, caller, {"ends": ends.isoformat()}, said)
+    if window.place.line:
+        raise web.HTTPConflict(text=f'window "{name}" is not open now: it stands in {window.place}, change it there')
+    if asked.ends:
+        raise web.HTTPConflict(text=f'window "{name}" is not open now: end it without a time, and add another')
+    return await _do(request, name, REMOVED, caller, {}, f"window {name} removed")
+
+
+async def _do(
+    request: web.Request, name: str, kind: str, caller: Caller, body: Mapping[str, Any], said: str
+) -> web.Response:
+    now, rules = request.app[CLOCK].now(), request.app[RULES]
+    try:
+        await request.app[WRITER].transact(
+            lambda connection: append_act(connection, WindowAct(name, kind, caller.name, now, body))
+        )
+        rules.take_acts(await request.app[WRITER].read(read_acts))
+    except StoreUnavailable as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from None
+    request.app[LOOP].reconsider()
+    windows = rules.rules.windows
+    window = next((window for window in windows if window.name == name), None)
+    return answer(WindowSaid(said=said, window=_view(window, windows, now) if window else None))
+
+
+def _view(window: Window, windows: Windows, now: datetime) -> WindowView:
+    open_until = next((until for one, until in windows.open(now) if one is window), None)
+    return WindowView(
+        name=window.name,
+        reason=window.reason,
+        owner=window.owner,
+        place=str(window.place),
+        mode=window.mode,
+        matchers=[[str(matcher) for matcher in one] for one in window.any_of or (window.matchers or (),)],
+        open_until=open_until,
+        occasions=[
+            OccasionView(starts=starts, ends=ends)
+            for starts, ends in window.occasions(now, now + AHEAD)[:MOST_OCCASIONS]
+        ],
+    )
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/windows",
+        list_,
+        "List maintenance windows, those that are open first",
+        role="viewer",
+        gives=WindowList,
+        refusals=(401, 403),
+    ),
+    Route(
+        "POST",
+        "/api/v1/windows",
+        add,
+        "Add a maintenance window",
+        role="responder",
+        takes=NewWindow,
+        gives=WindowSaid,
+        refusals=(401, 403, 409, 422, 503),
+    ),
+    Route(
+        "POST",
+        "/api/v1/windows/{name}/end",
+        end,
+        "End an open window earlier or later than planned; remove one that is not open",
+        role="responder",
+        takes=WindowEnd,
+        gives=WindowSaid,
+        refusals=(401, 403, 404, 409, 422, 503),
+    ),
+    Route(
+        "GET",
+        "/api/v1/window-acts",
+        acts,
+        "List what people have done to windows, the newest first",
+        role="viewer",
+        gives=ActList,
+        refusals=(401, 403, 503),
+    ),
+)

@@ -1,0 +1,49 @@
+"""What people have done to maintenance windows over the API, in order."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from relay.store import tables
+
+ADDED, AMENDED, REMOVED, ANNOUNCED = "added", "amended", "removed", "announced"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAct:
+    """One thing that somebody did: `body` is the window as written, or when the open time is to end."""
+
+    name: str
+    kind: str
+    by: str
+    at: datetime
+    body: Mapping[str, Any]
+    id: int = 0
+
+
+def append_act(connection: Connection, act: WindowAct) -> None:
+    """Write down what somebody did."""
+    row = {"name": act.name, "kind": act.kind, "by": act.by, "at": act.at, "body": json.dumps(act.body)}
+    connection.execute(insert(tables.window), [row])
+
+
+def was_announced(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
+    """Whether this was told of a window already."""
+    row = tables.window.c
+    found = select(row.id).where(row.name == name, row.kind == ANNOUNCED, row.body == json.dumps(body))
+    return connection.execute(found).first() is not None
+
+
+def read_acts(connection: Connection) -> list[WindowAct]:
+    """Everything that was done, in order."""
+    rows = connection.execute(select(tables.window).order_by(tables.window.c.id))
+    return [WindowAct(row.name, row.kind, row.by, row.at, json.loads(row.body), row.id) for row in rows]
+
+
+def newest_act(connection: Connection) -> int:
+    """The number of the last thing that was done; 0 when there is none."""
+    return connection.execute(select(func.max(tables.window.c.id))).scalar() or 0

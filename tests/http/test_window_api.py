@@ -1,0 +1,145 @@
+"""Maintenance windows over the API and the command line, on a running service."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+from service import TOKENS, service
+from world import told
+
+from relay.cli import main
+from relay.clock import WallClock
+from relay.store.window_log import WindowAct, append_act
+
+pytestmark = pytest.mark.servers
+
+IN_FILE = """
+windows:
+  - name: nightly
+    reason: backups
+    owner: ana
+    zone: UTC
+    cron: "0 2 * * *"
+    duration: 3h
+    matchers: [service=ledger]
+"""
+
+
+@pytest.fixture
+async def relay(tmp_path):
+    async with service(tmp_path) as running:
+        running.rules.write_text(running.rules.read_text() + IN_FILE)
+        running.running.rules.reload()
+        yield running
+
+
+def body(**changed):
+    now = WallClock().now()
+    window = {
+        "name": "rack",
+        "reason": "a new switch",
+        "owner": "ana",
+        "zone": "UTC",
+        "matchers": ["service=checkout"],
+        "starts": (now - timedelta(minutes=1)).isoformat(),
+        "ends": (now + timedelta(hours=1)).isoformat(),
+    }
+    return {**window, **changed}
+
+
+async def post(relay, path, asked, role="responder"):
+    return await relay.ask("POST", f"/api/v1/windows{path}", asked, role)
+
+
+async def phase(relay, wanted):
+    for _ in range(500):
+        _, found = await relay.ask("GET", "/api/v1/incidents?phase=all", role="viewer")
+        if found["incidents"] and found["incidents"][0]["phase"] == wanted:
+            return found["incidents"][0]
+        await asyncio.sleep(0.01)
+    raise AssertionError(found)
+
+
+def alert():
+    return {"version": "4", "groupKey": "{}:{}", "status": "firing", "alerts": [told()]}
+
+
+async def test_a_window_that_is_added_holds_and_when_it_is_ended_it_pages(relay):
+    status, said = await post(relay, "", body())
+    assert (status, said["said"]) == (200, "window rack added")
+    await relay.post(alert())
+    held = await phase(relay, "held")
+    assert held["held_by"] == "maintenance window rack (made by responder): a new switch"
+    status, said = await post(relay, "/rack/end", {})
+    assert status == 200
+    assert said["window"]["open_until"] is None
+    triggered = await phase(relay, "triggered")
+    assert triggered["pages"][0]["level"] == "L1"
+    _, acts = await relay.ask("GET", "/api/v1/window-acts", role="viewer")
+    assert [(act["by"], act["kind"], act["name"]) for act in acts["acts"]] == [
+        ("responder", "amended", "rack"),
+        ("responder", "added", "rack"),
+    ]
+
+
+async def test_an_extended_window_holds_on(relay):
+    await post(relay, "", body(ends=(WallClock().now() + timedelta(seconds=1)).isoformat()))
+    later = WallClock().now() + timedelta(hours=2)
+    _, said = await post(relay, "/rack/end", {"ends": later.isoformat()})
+    assert datetime.fromisoformat(said["window"]["open_until"]) == later
+    await relay.post(alert())
+    held = await phase(relay, "held")
+    assert datetime.fromisoformat(held["deadlines"]["holding/look"]) == later
+
+
+async def test_a_window_of_another_replica_is_taken_in(relay, tmp_path):
+    await relay.post(alert())
+    await phase(relay, "triggered")
+    writer = relay.running.sweep._writer
+    act = WindowAct("rack", "added", "bob", WallClock().now(), body(matchers=["service=search"]))
+    await writer.transact(lambda connection: append_act(connection, act))
+    for _ in range(800):
+        _, found = await relay.ask("GET", "/api/v1/windows", role="viewer")
+        if len(found["windows"]) == 2:
+            break
+        await asyncio.sleep(0.01)
+    assert next((w["name"], w["place"]) for w in found["windows"]) == ("rack", "made by bob")
+
+
+async def test_what_cannot_be_done_is_refused_in_words(relay):
+    assert (await post(relay, "", body(), role="viewer"))[0] == 403
+    status, said = await post(relay, "", body(matchers=["a!=b"], zone="Berlin"))
+    assert status == 422
+    assert "zone: write a time zone as the IANA database names it" in said["error"]
+    status, said = await post(relay, "", body(name="nightly"))
+    assert (status, 'there is a window "nightly" already' in said["error"]) == (409, True)
+    assert (await post(relay, "/no/end", {}))[1]["error"] == 'there is no window "no"'
+    status, said = await post(relay, "", body(calendar={"url": "https://example.com/x.ics"}, starts=None, ends=None))
+    assert status == 422
+    ahead = WallClock().now() + timedelta(days=1)
+    await post(relay, "", body(starts=ahead.isoformat(), ends=(ahead + timedelta(hours=1)).isoformat()))
+    assert (await post(relay, "/rack/end", {"ends": ahead.isoformat()}))[0] == 409
+    assert (await post(relay, "/rack/end", {}))[1]["said"] == "window rack removed"
+
+
+async def test_the_command_line(relay):
+    url = f"http://127.0.0.1:{relay.running.address[1]}"
+
+    def run(*words, role="responder"):
+        environment = {"RELAY_URL": url, "RELAY_TOKEN": TOKENS[role]}
+        return CliRunner(env=environment).invoke(main, ["window", *words], catch_exceptions=False)
+
+    async def say(*words):
+        return await asyncio.to_thread(run, *words)
+
+    said = await say("add", "rack 7", "-m", "rack=r7", "--reason", "cables", "--owner", "ana", "--for", "2h")
+    assert (said.exit_code, said.output) == (0, "window rack 7 added\n")
+    assert "window rack 7 ends at" in (await say("extend", "rack 7", "--by", "1h")).output
+    listed = (await say("list")).output
+    assert "rack 7" in listed
+    assert "nightly" in listed
+    assert "window rack 7 ends at" in (await say("end", "rack 7")).output
+    assert "amended rack 7 to end at" in (await say("log")).output
+    assert (await say("extend", "rack 7", "--by", "1h")).exit_code == 2
+    assert (await say("extend", "rack 7")).exit_code == 2

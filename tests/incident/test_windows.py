@@ -1,0 +1,281 @@
+"""What a window can do besides holding: sets of matchers, limits, redirection, pauses, grace, shadow, calendars."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from playbook import NOON, Playbook, an_alert, rules
+
+from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
+from relay.incident.events import Acknowledged, Reconsidered, Resolved, Undeliverable, WouldHold
+from relay.incident.ical import read_calendar
+from relay.incident.maintenance import Windows
+from relay.incident.window import Window
+
+BACKUP = """
+  - name: backup
+    reason: it is loud
+    owner: team-db
+    zone: UTC
+    starts: 2026-01-07T12:00
+    ends: 2026-01-07T13:00
+    matchers: ['service="checkout"']
+"""
+
+
+def backup(more="", **changed):
+    text = BACKUP + "".join(f"    {line}\n" for line in more.splitlines())
+    return rules(windows=text, **changed)
+
+
+def a_window(**fields):
+    text = {"name": "w", "reason": "work", "owner": "ana", "zone": "UTC", "matchers": ["service=checkout"], **fields}
+    return Window.model_validate(text)
+
+
+def test_one_of_several_sets_of_matchers_is_enough():
+    made_of = rules(
+        windows=BACKUP.replace(
+            "matchers: ['service=\"checkout\"']", "any_of: [[service=x], [alertname=Replica, service=checkout]]"
+        )
+    )
+    Playbook(made_of).fires(an_alert("Replica")).held("backup")
+    Playbook(made_of).fires(an_alert("Down")).paged("L1:pd-ada")
+
+
+def test_more_alerts_than_planned_page():
+    story = Playbook(backup("max_suppressed: 2")).fires(an_alert("A"), an_alert("B")).held("backup")
+    story.fires(an_alert("C")).paged("L1:pd-ada")
+
+
+def test_another_target_is_paged_instead_once_and_closed_at_the_end():
+    story = Playbook(backup("redirect: pd-noc")).fires(an_alert("A"))
+    assert story.incident.phase == "held"
+    story.paged("window:pd-noc")
+    story.fires(an_alert("B")).after(seconds=10)
+    assert [type(e) for e in story.asked()] == [UpdatePage]
+    assert story.ends().asked(ResolvePage)[0].target == "pd-noc"
+
+
+def test_what_was_redirected_and_still_fires_at_the_end_goes_the_usual_way():
+    story = Playbook(backup("redirect: pd-noc")).fires().paged("window:pd-noc")
+    story.after(hours=1).paged("L1:pd-ada")
+    assert [effect.target for effect in story.ends().asked(ResolvePage)] == ["pd-noc", "pd-ada"]
+
+
+def test_who_answers_a_redirected_page_is_on_it():
+    story = Playbook(backup("redirect: pd-noc")).fires().paged("window:pd-noc").when(Acknowledged("noc"))
+    assert story.asked(AcknowledgePage)
+    story.after(hours=3).paged()
+
+
+def test_a_redirected_page_that_is_refused_is_not_asked_for_again_and_again():
+    story = Playbook(backup("redirect: pd-noc")).fires().paged("window:pd-noc")
+    [ring] = story.incident.rings
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).fires(an_alert("B")).paged()
+    story.after(hours=1).paged("L1:pd-ada")
+
+
+def test_the_page_waits_for_the_grace_and_what_ends_in_it_pages_nobody():
+    story = Playbook(backup("grace: 10m")).fires().held("backup").after(minutes=69).quiet()
+    story.after(minutes=1).paged("L1:pd-ada")
+    ended = Playbook(backup("grace: 10m")).fires().after(minutes=65).ends().after(hours=1)
+    ended.quiet()
+
+
+def test_what_begins_in_the_grace_is_not_what_the_window_was_for():
+    begun_then = an_alert()
+    after = NOON + timedelta(hours=1, minutes=1)
+    object.__setattr__(begun_then, "starts_at", after)
+    Playbook(backup("grace: 10m"), start=after).fires(begun_then).paged("L1:pd-ada")
+    Playbook(backup("grace: 10m"), start=after).fires(an_alert()).held("backup")  # it fires since noon
+
+
+def test_an_escalation_nobody_has_answered_pauses_only_if_asked():
+    before = NOON - timedelta(minutes=1)
+    Playbook(backup(), start=before).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
+    story = Playbook(backup("pause_escalations: true"), start=before).fires().paged("L1:pd-ada").after(minutes=5)
+    assert [effect.because for effect in story.asked(ResolvePage)] == [
+        "held: maintenance window backup (rules.yaml:23): it is loud"
+    ]
+    assert story.incident.phase == "held"
+    story.after(minutes=56).paged("L1:pd-ada")
+    assert story.incident.rings[0].key == "INC-1/1.1/L1/first"
+
+
+def test_an_answered_escalation_is_not_paused():
+    before = NOON - timedelta(minutes=1)
+    story = (
+        Playbook(backup("pause_escalations: true"), start=before).fires().paged("L1:pd-ada").when(Acknowledged("ada"))
+    )
+    assert story.after(hours=3).incident.phase == "acknowledged"
+
+
+def test_a_shadow_holds_nothing_and_says_what_it_would_have_held():
+    story = Playbook(backup("mode: shadow")).fires().paged("L1:pd-ada")
+    [would] = [e for _, e in story.story.happened if isinstance(e, WouldHold)]
+    assert would.by == "maintenance window backup (rules.yaml:23): it is loud"
+    assert story.incident.phase == "triggered"
+
+
+def test_news_of_what_was_paged_before_is_kept_back_where_a_window_says_so():
+    before = NOON - timedelta(seconds=5)
+    for suppress, told in (("notifications", 0), ("pages", 1)):
+        story = Playbook(backup(f"suppress: {suppress}"), start=before).fires(an_alert("A")).paged("L1:pd-ada")
+        story.fires(an_alert("B")).after(seconds=10)
+        assert len(story.asked(UpdatePage)) == told
+
+
+def test_when_windows_have_changed_what_is_held_is_looked_at_again():
+    story = Playbook(backup()).fires().held("backup")
+    story.when(Reconsidered()).quiet()
+    story.story.rules = rules()
+    story.when(Reconsidered()).paged("L1:pd-ada")
+
+
+def test_a_window_that_is_amended_ends_at_another_time():
+    window = a_window(cron="0 12 * * *", duration="1h")
+    noon = NOON + timedelta(minutes=30)
+    for ends in (noon + timedelta(minutes=1), noon + timedelta(hours=5)):
+        times = window.amended(noon, ends).occasions(NOON, NOON + timedelta(days=1, hours=1))
+        assert [(o.starts, o.ends) for o in times] == [
+            (NOON, ends),
+            (NOON + timedelta(days=1), NOON + timedelta(days=1, hours=1)),
+        ]
+    longer = Windows([window.amended(noon, noon + timedelta(hours=5))])
+    assert longer.open(noon + timedelta(hours=4))[0][1] == noon + timedelta(hours=5)
+
+
+def test_exceptions_and_additions():
+    window = a_window(
+        zone="Europe/Berlin",
+        rrule="FREQ=WEEKLY",
+        starts="2026-01-04T22:00",
+        duration="2h",
+        **{"except": ["2026-01-11", "2026-01-18T22:00", "2026-01-25T21:00"]},
+        also=["2026-01-12T22:00"],
+    )
+    found = window.occasions(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+    assert [f"{o.starts:%d %H}" for o in found] == ["04 21", "12 21", "25 21"]
+
+
+def test_a_window_is_found_whatever_it_asks_for():
+    windows = Windows(
+        a_window(name=name, starts="2026-01-07T00:00", ends="2026-01-08T00:00", matchers=matchers)
+        for name, matchers in {
+            "value": ["service=checkout"],
+            "regex": ['service=~"check.*"'],
+            "both": ['alertname!="X"', "service=checkout"],
+            "other": ["service=search"],
+            "empty": ["team=", "service=checkout"],
+        }.items()
+    )
+    found = {window.name for window, _ in windows.covering(an_alert().labels, NOON)}
+    assert found == {"value", "regex", "both", "empty"}
+    assert windows.covering(an_alert().labels, NOON + timedelta(days=1)) == []
+    assert windows.covering(an_alert().labels, NOON) != []  # clocks go back, too
+
+
+CALENDAR = """\
+BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//example//EN
+BEGIN:VTIMEZONE
+TZID:Headquarters
+BEGIN:STANDARD
+DTSTART:19701025T030000
+TZOFFSETFROM:+0200
+TZOFFSETTO:+0100
+RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10
+END:STANDARD
+BEGIN:DAYLIGHT
+DTSTART:19700329T020000
+TZOFFSETFROM:+0100
+TZOFFSETTO:+0200
+RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3
+END:DAYLIGHT
+END:VTIMEZONE
+BEGIN:VEVENT
+UID:cards
+SUMMARY:Card processing
+DTSTART;TZID=Europe/Berlin:20260104T020000
+DTEND;TZID=Europe/Berlin:20260104T040000
+RRULE:FREQ=WEEKLY;BYDAY=SU;UNTIL=20260301T000000Z
+EXDATE;TZID=Europe/Berlin:20260111T020000
+END:VEVENT
+BEGIN:VEVENT
+UID:cards
+RECURRENCE-ID;TZID=Europe/Berlin:20260118T020000
+SUMMARY:Card processing, moved
+DTSTART;TZID=Europe/Berlin:20260119T050000
+DURATION:PT1H
+END:VEVENT
+BEGIN:VEVENT
+UID:day
+SUMMARY:Card network holiday
+DTSTART;VALUE=DATE:20260127
+END:VEVENT
+BEGIN:VEVENT
+UID:hq
+SUMMARY:Card office
+DTSTART;TZID=Headquarters:20260729T100000
+DTEND;TZID=Headquarters:20260729T110000
+RRULE:FREQ=MONTHLY;COUNT=2
+END:VEVENT
+BEGIN:VEVENT
+UID:no
+STATUS:CANCELLED
+SUMMARY:Card cancelled
+DTSTART:20260106T100000Z
+DTEND:20260106T110000Z
+END:VEVENT
+BEGIN:VEVENT
+UID:party
+SUMMARY:Summer party
+DTSTART:20260107T100000Z
+DTEND:20260107T110000Z
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_a_calendar_tells_when_a_window_is_open():
+    window = a_window(
+        zone="Europe/Berlin", calendar={"file": "cards.ics", "only": "(?i)card", "before": "10m", "after": "20m"}
+    )
+    assert Windows([window]).open(NOON) == ()
+    found = window.with_calendar(CALENDAR).occasions(
+        datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 9, 30, tzinfo=UTC)
+    )
+    spans = [f"{o.starts:%m-%d %H:%M} {o.ends:%d %H:%M}" for o in found]
+    assert spans[:4] == [
+        "01-04 00:50 04 03:20",
+        "01-19 03:50 19 05:20",
+        "01-25 00:50 25 03:20",
+        "01-26 22:50 27 23:20",
+    ]
+    assert spans[-2:] == ["07-29 07:50 29 09:20", "08-29 07:50 29 09:20"]  # 10:00 in summer is 08:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "this one is empty"),
+        ("<html>sign in</html>", "write an iCalendar file (.ics): this one cannot be read"),
+        (
+            CALENDAR.replace("FREQ=WEEKLY;BYDAY=SU", "FREQ=HOURLY"),
+            'mend the event "Card processing" of the calendar: write FREQ=',
+        ),
+        (CALENDAR.replace("DTSTART:20260107T100000Z", "DTSTART:soon"), 'mend the event "Summer party"'),
+        (CALENDAR.replace("DTSTART:20260107T100000Z\n", ""), 'mend the event "Summer party"'),
+    ],
+)
+def test_a_calendar_that_cannot_be_read_says_why(text, problem):
+    with pytest.raises(ValueError, match=problem.replace("(", r"\(").replace(")", r"\)")):
+        read_calendar(text, ZoneInfo("UTC"), lambda summary: True)
+
+
+def test_people_may_resolve_what_is_held():
+    story = Playbook(backup("redirect: pd-noc")).fires().paged("window:pd-noc").when(Resolved("done", "ana"))
+    assert story.asked(ResolvePage)
+    assert story.asked(Page) == []
