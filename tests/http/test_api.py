@@ -78,7 +78,7 @@ async def test_a_command_that_is_refused_half_way_leaves_nothing(relay, incident
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.role], ids=lambda r: f"{r.method} {r.path}")
 async def test_every_protected_route_asks_for_a_token_and_its_role(relay, route):
-    path = route.path.replace("{id}", "INC-1")
+    path = route.path.replace("{id}", "INC-1").replace("{name}", "rack")
     assert (await relay.ask(route.method, path))[0] == 401
     assert (await relay.ask(route.method, path, headers={"Authorization": f"Bearer {HOOK}"}))[0] == 401
     below = {"viewer": None, "responder": "viewer", "admin": "responder"}[route.role]
