@@ -63,6 +63,17 @@ def at_least(least: timedelta) -> AfterValidator:
     return AfterValidator(check)
 
 
+def at_most(most: timedelta) -> AfterValidator:
+    """Refuse a duration that is longer, in words."""
+
+    def check(span: timedelta) -> timedelta:
+        if span > most:
+            raise ValueError(f"write at most {spell(most)}")
+        return span
+
+    return AfterValidator(check)
+
+
 def _read_duration(value: Any) -> timedelta:
     return value if isinstance(value, timedelta) else duration(str(value))
 

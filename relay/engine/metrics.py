@@ -68,6 +68,11 @@ class Metrics:
             registry=registry,
         )
         self.resolved = Counter("relay_incidents_resolved_total", "Incidents that were over.", registry=registry)
+        self.unpaged = Counter(
+            "relay_incidents_resolved_unpaged_total",
+            "Incidents that were over before anybody was paged.",
+            registry=registry,
+        )
         self.pages = Counter("relay_pages_total", "Pages asked for, by target.", ["target"], registry=registry)
         self.levels_passed = Counter(
             "relay_escalation_levels_passed_total", "Levels that resolved to nobody.", registry=registry
@@ -189,6 +194,8 @@ class Metrics:
                 self.would_hold.inc()
             case Resolved():
                 self.resolved.inc()
+                if event.unpaged:
+                    self.unpaged.inc()
             case Paged(ring):
                 self.pages.labels(ring.target).inc()
             case LevelPassed():

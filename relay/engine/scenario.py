@@ -11,7 +11,7 @@ from relay.config.complaints import Complaint, Rejected, complain_at, complaints
 from relay.config.document import Document, Unreadable, read
 from relay.config.types import Duration, Moment, Placed, Section, Zone
 from relay.engine.ruleset import Ruleset
-from relay.incident.escalation import LAST_RESORT
+from relay.incident.policy import LAST_RESORT
 from relay.incident.severity import SeverityLevel
 
 ENDINGS = ("_test.yaml", "_test.yml")

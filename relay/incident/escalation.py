@@ -8,11 +8,8 @@ over as often as `repeat` says, and then rings the last resort until somebody co
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
-
-from relay.config.types import Duration, Placed, at_least
+from relay.config.types import spell
 from relay.incident import oncall
 from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
@@ -34,86 +31,12 @@ from relay.incident.holding import paused
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
 from relay.incident.oncall import Override, Person, Rotation
-from relay.incident.plan import Jump, Level, Plan, Recipient, Ring
-from relay.incident.severity import SeverityLevel, spell_level
+from relay.incident.plan import Jump, Plan, Recipient, Ring
+from relay.incident.policy import ACKNOWLEDGEMENT, LAST_RESORT
+from relay.incident.severity import LEAST, spell_level
 
-LAST_RESORT = "last resort"
-ACKNOWLEDGEMENT = "escalation/acknowledgement"
-MOST_LEVELS = 20
-MOST_RECIPIENTS = 10
-"""Of one level; so that a jump over all levels stays below `decide.ENOUGH`."""
-
-
-class Recipients(Placed):
-    """Who is to be rung: exactly one of `rotation`, `person` and `target`."""
-
-    rotation: str = ""
-    person: str = ""
-    target: str = ""
-    via: str = ""
-    """Another target than the person's own."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Recipients":
-        if sum(map(bool, (self.rotation, self.person, self.target))) != 1:
-            raise ValueError('write exactly one of "rotation", "person" and "target"')
-        return self
-
-    def pinned(self) -> Recipient:
-        """The value that a plan keeps."""
-        kind = "rotation" if self.rotation else "person" if self.person else "target"
-        return Recipient(kind, self.rotation or self.person or self.target, self.via)
-
-
-class PolicyLevel(Placed):
-    """One level, and how long it has to answer before the next is paged."""
-
-    name: str = Field(min_length=1)
-    page: tuple[Recipients, ...] = Field(min_length=1, max_length=MOST_RECIPIENTS)
-    wait: Annotated[Duration, at_least(timedelta(seconds=1))]
-
-    @field_validator("name")
-    @classmethod
-    def _not_the_last_resort(cls, name: str) -> str:
-        if name in (LAST_RESORT, ACKNOWLEDGEMENT.partition("/")[2]):
-            raise ValueError("write another name: Relay uses this one itself")
-        return name
-
-
-class PolicyJump(Placed):
-    """From a severity on, the levels up to `to` are paged at once."""
-
-    at_least: SeverityLevel
-    to: str
-
-
-class Policy(Placed):
-    """An escalation policy."""
-
-    levels: tuple[PolicyLevel, ...] = Field(min_length=1, max_length=MOST_LEVELS)
-    jump: tuple[PolicyJump, ...] = ()
-    repeat: int = Field(default=0, ge=0, le=100)
-    last_resort: tuple[Recipients, ...] = Field(min_length=1, max_length=MOST_RECIPIENTS)
-    last_resort_every: Annotated[Duration, at_least(timedelta(minutes=1))] = timedelta(minutes=30)
-    until: Literal["acknowledged", "resolved"] = "acknowledged"
-    ack_expires: Annotated[Duration, at_least(timedelta(minutes=1))] | None = None
-
-    def plan(self, name: str, revision: str = "", route: str = "") -> Plan:
-        """What an incident pins."""
-        order = [level.name for level in self.levels]
-        return Plan(
-            policy=name,
-            place=str(self.place),
-            levels=tuple(Level(lv.name, tuple(r.pinned() for r in lv.page), lv.wait) for lv in self.levels),
-            last_resort=tuple(r.pinned() for r in self.last_resort),
-            repeat=self.repeat,
-            jumps=tuple(Jump(jump.at_least, order.index(jump.to)) for jump in self.jump if jump.to in order),
-            until=self.until,
-            last_resort_every=self.last_resort_every,
-            ack_expires=self.ack_expires,
-            revision=revision,
-            route=route,
-        )
+AFTER = "escalation/after-"
+"""How the deadlines of jumps begin, that wait for a time since people were needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +62,19 @@ def react(
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
         case Triggered() | AckExpired():
-            yield from _up_to(_jump(plan, incident.severity), incident, plan, roster, now)
+            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+            yield from _expect_jumps(plan, now)
         case DeadlineMissed("escalation/acknowledgement"):
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)
+        case DeadlineMissed(name) if name.startswith(AFTER):
+            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
         case DeadlineMissed(name) if name.startswith("escalation/"):
             yield from list(paused(incident, windows, now)) or _next(incident, plan, roster, now)
         case Escalated():
             yield from _next(incident, plan, roster, now)
-        case Assessed(severity, was=was) if was is not None and severity < was:
-            yield from _up_to(_jump(plan, severity), incident, plan, roster, now)
+        case Assessed() if plan.jumps and incident.step >= 0:  # it comes after each measurement, too
+            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
         case Undeliverable("Page", key, target) if target not in covered and _was_asked_last(incident, plan, key):
             # past the last level comes the last resort: starting over would ask those who refuse, at once, again
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
@@ -158,8 +84,7 @@ def react(
 
 def _answered(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
     if plan.until == "acknowledged":
-        due = [name for name in incident.deadlines if name.startswith("escalation/") and name != ACKNOWLEDGEMENT]
-        yield from (DeadlineMet(name) for name in due)
+        yield from (DeadlineMet(name) for name in _asking(incident))
     if plan.ack_expires is not None:
         yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
 
@@ -174,9 +99,17 @@ def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | E
     yield AckExpired(incident.acknowledged_by)
 
 
-def _jump(plan: Plan, severity: int | None) -> int:
-    """The number of the level that this severity rings at once."""
-    return max((jump.to for jump in plan.jumps if severity is not None and severity <= jump.at_least), default=0)
+def _jump(incident: Incident, plan: Plan, now: datetime) -> int:
+    """The number of the level that is rung at once; what is not known lets nobody be rung."""
+    needed_for = now - (incident.triggered_at or now)
+    severity = incident.severity or LEAST
+    return max((jump.to for jump in plan.jumps if jump.holds(severity, incident.facts, needed_for)), default=0)
+
+
+def _expect_jumps(plan: Plan, now: datetime) -> Iterator[Event]:
+    """Look again when people have been needed for as long as a jump asks."""
+    for span in sorted({jump.after for jump in plan.jumps if jump.after}):
+        yield DeadlineSet(f"{AFTER}{spell(span)}", now + span)
 
 
 def _was_asked_last(incident: Incident, plan: Plan, key: str) -> bool:
@@ -189,21 +122,28 @@ def _was_asked_last(incident: Incident, plan: Plan, key: str) -> bool:
 
 
 def _up_to(to: int, incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
-    """Page every level not yet asked in this round, up to one; each level rings when that one does."""
-    for step in range(incident.step + 1, to):
-        yield from _ring(step, incident.round, incident, plan, roster, now)
+    """Page every level not yet asked in this round, up to one."""
     if incident.step < to:
-        yield from _ask(to, incident.round, incident, plan, roster, now)
+        yield from _through(incident.step + 1, to, incident.round, incident, plan, roster, now)
+
+
+def _through(
+    first: int, last: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime
+) -> Iterator[Event | Effect]:
+    """Page levels at once, and expect the answer that the last of them has time for."""
+    for step in range(first, last):
+        yield from _ring(step, round_, incident, plan, roster, now)
+    yield from _ask(last, round_, incident, plan, roster, now)
 
 
 def _next(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
-    step, round_ = incident.step + 1, incident.round
+    step, round_, last = incident.step + 1, incident.round, incident.step + 1
     if step > len(plan.levels):
-        step = len(plan.levels)  # the last resort has been asked: ask it again
+        step = last = len(plan.levels)  # the last resort has been asked: ask it again
         round_ += 1
     elif step == len(plan.levels) and round_ < plan.repeat:
-        step, round_ = 0, round_ + 1
-    yield from _ask(step, round_, incident, plan, roster, now)
+        step, round_, last = 0, round_ + 1, _jump(incident, plan, now)
+    yield from _through(step, last, round_, incident, plan, roster, now)
 
 
 def _ask(
@@ -218,6 +158,8 @@ def _ask(
             yield from _expect(LAST_RESORT, plan.last_resort_every, incident, now)
             return
         if any(isinstance(event, Paged) for event in rung):
+            if plan.escalation == "provider":
+                return  # who is asked next is the provider's to say
             last = step + 1 == len(plan.levels)
             coming = plan.levels[0].name if last and round_ < plan.repeat else _level_name(plan, step + 1)
             yield from _expect(coming, plan.levels[step].wait, incident, now)
@@ -229,9 +171,14 @@ def _expect(coming: str, wait: timedelta, incident: Incident, now: datetime) -> 
     if incident.phase == "acknowledged" and incident.plan and incident.plan.until == "acknowledged":
         return
     name = f"escalation/{coming}"
-    others = [old for old in incident.deadlines if old.startswith("escalation/") and old not in (name, ACKNOWLEDGEMENT)]
-    yield from (DeadlineMet(old) for old in others)
+    yield from (DeadlineMet(old) for old in _asking(incident) if old != name)
     yield DeadlineSet(name, now + wait)
+
+
+def _asking(incident: Incident) -> list[str]:
+    """Deadlines at which the next is asked."""
+    names = (name for name in incident.deadlines if name.startswith("escalation/"))
+    return [name for name in names if name != ACKNOWLEDGEMENT and not name.startswith(AFTER)]
 
 
 def _ring(
@@ -290,4 +237,6 @@ def _resolve(recipient: Recipient, roster: Roster, now: datetime) -> tuple[str, 
 
 def describe_jump(jump: Jump, plan: Plan) -> str:
     """Say a jump in words, for explanations."""
-    return f"{spell_level(jump.at_least)} and worse rings up to {_level_name(plan, jump.to)} at once"
+    facts = "".join(f" while {limit}" for limit in jump.facts)
+    after = f" after {spell(jump.after)}" if jump.after else ""
+    return f"{spell_level(jump.at_least)} and worse{facts}{after} rings up to {_level_name(plan, jump.to)} at once"

@@ -35,9 +35,9 @@ class AlertsFired:
     doubt: str = ""
     """Why the firing may be an echo of something that is over; empty when there is no doubt."""
     more: int = 0
+    """Alerts left out of the timeline's copy of this event."""
     missed: bool = False
     """Whether no message has told of them: the source was asked."""
-    """Alerts left out of the timeline's copy of this event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +184,8 @@ class Resolved:
     because: str
     by: str = ""
     via: str = ""
+    unpaged: bool = False
+    """Whether nobody had been needed for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ incident is looked at again.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from relay.config.types import spell
 from relay.incident import maintenance
 from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
@@ -26,7 +28,9 @@ from relay.incident.events import (
 )
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Hold, Windows, pauses, shadowed
+from relay.incident.occasions import Series, state
 from relay.incident.plan import Ring
+from relay.incident.recurrence import Weekly
 from relay.incident.severity import LEAST, Scale, spell_level
 
 LOOK = "holding/look"
@@ -108,7 +112,9 @@ def _reason(incident: Incident, windows: Windows, scale: Scale, now: datetime, *
     severity = incident.severity or LEAST
     return (
         _doubt(incident, now, waited=waited)
+        or _damping(incident, now, waited=waited)
         or _mildness(incident, severity, scale, now, waited=waited)
+        or _quiet(incident, severity, now, waited=waited)
         or _muteness(incident, now)
         or maintenance.hold(windows, incident.alerts.values(), severity, now)
     )
@@ -119,6 +125,30 @@ def _doubt(incident: Incident, now: datetime, *, waited: bool) -> Hold | None:
         return None
     since = incident.deadlines.get(LOOK) if incident.held_by == incident.doubt else None
     return Hold(incident.doubt, since or now + DOUBT_FOR)
+
+
+def _damping(incident: Incident, now: datetime, *, waited: bool) -> Hold | None:
+    """The route lets what may end by itself end by itself; once an episode, and before anything else holds it."""
+    plan = incident.plan
+    if waited or plan is None or not plan.hold_for:
+        return None
+    by = f"hold_for {spell(plan.hold_for)} of {plan.route}"
+    return _again(incident, Hold(by, now + plan.hold_for)) if incident.held_by in ("", by) else None
+
+
+def _quiet(incident: Incident, severity: int, now: datetime, *, waited: bool) -> Hold | None:
+    """What waits for business hours; what an unanswered fact could make worse does not, after a moment."""
+    quiet = incident.plan.quiet if incident.plan else None
+    if quiet is None or severity < quiet.at_most:
+        return None
+    zone = ZoneInfo(quiet.zone)
+    found = state([Series(zone, Weekly(frozenset(quiet.days), quiet.from_), quiet.to)], now)
+    if found.until is not None:
+        return None
+    by = f"outside of business hours, for {spell_level(quiet.at_most)} and milder ({quiet.place})"
+    if incident.could_be is not None and incident.could_be < quiet.at_most:
+        return None if waited else _again(incident, Hold(f"{by}, and facts are being looked up", now + FACTS_WAIT))
+    return Hold(by, found.edge)
 
 
 def _mildness(incident: Incident, severity: int, scale: Scale, now: datetime, *, waited: bool) -> Hold | None:

@@ -1,7 +1,8 @@
 """Whom to page in which order: pinned when an incident opens, so that a reload does not move the ground."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,50 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A fact, and the value at which, or beyond which, it counts."""
+
+    fact: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def holds(self, facts: Mapping[str, float]) -> bool:
+        """Whether the fact is known, and counts."""
+        value = facts.get(self.fact)
+        if value is None:
+            return False
+        return value >= self.at_least if self.at_least is not None else value <= (self.at_most or 0.0)
+
+    def __str__(self) -> str:
+        """The limit, as a condition."""
+        return f"{self.fact} >= {self.at_least:g}" if self.at_least is not None else f"{self.fact} <= {self.at_most:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class Jump:
-    """From this severity on (1 is worst), level number `to` and all before it are paged at once."""
+    """While it is this severe (1 is worst), all facts hold, and people were needed this long: page up to level `to`."""
 
     at_least: int
     to: int
+    facts: tuple[Limit, ...] = ()
+    after: timedelta | None = None
+
+    def holds(self, severity: int, facts: Mapping[str, float], needed_for: timedelta) -> bool:
+        """Whether all that it asks for is so."""
+        long_enough = self.after is None or needed_for >= self.after
+        return severity <= self.at_least and long_enough and all(limit.holds(facts) for limit in self.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """From this severity (1 is worst) to milder ones, people are paged only in these hours; monday = 0."""
+
+    at_most: int
+    zone: str
+    days: tuple[int, ...]
+    from_: time
+    to: time
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +85,11 @@ class Plan:
     last_resort_every: timedelta = timedelta(minutes=30)
     ack_expires: timedelta | None = None
     """How long an answer is believed while the alerts fire on."""
+    quiet: Quiet | None = None
+    hold_for: timedelta = timedelta()
+    """How long an incident waits before anybody is paged: what ends by then pages nobody."""
+    escalation: str = "relay"
+    """`provider` when the target of the first level asks the next itself."""
     revision: str = ""
     """The rules' revision that it was taken from."""
     route: str = ""

@@ -19,8 +19,9 @@ CLOSEST = timedelta(hours=1)
 """How soon a window may come round again."""
 _LOOKED_AT = 60
 """Starts that are looked at for the closest two."""
-_FARTHEST = {"DAILY": 6, "WEEKLY": 6, "MONTHLY": 41, "YEARLY": 41}
-"""Years within which a rule must happen: a 29th of February on a Sunday comes after 40 at most."""
+_FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+_TRIED = 200
+"""Years that are tried for a rule's first start: one every seventh February, on a Friday, takes long."""
 _ENDLESS = datetime(2999, 1, 1)
 _ENDS = 9999
 """The last year of Python's calendar."""
@@ -116,8 +117,7 @@ class Rule:
 
     def _happens(self) -> bool:
         """Whether the rule ever happens, tried in the calendar's last years: dateutil gives up only at their end."""
-        years_left = _ENDS - _FARTHEST[self._parts["FREQ"]]
-        far = _anchor(self._parts, self.first, datetime(years_left, 1, 1))
+        far = _anchor(self._parts, self.first, datetime(_ENDS - _TRIED, 1, 1))
         return next(iter(rrulestr(_join(self._parts), dtstart=far)), None) is not None
 
     def _walk(self, after: datetime, before: datetime) -> Iterator[datetime]:
@@ -143,7 +143,7 @@ def _read(text: str) -> dict[str, str]:
         if name in parts:
             raise ValueError(f"write {name} only once")
         parts[name] = value
-    if parts.get("FREQ") not in _FARTHEST:
+    if parts.get("FREQ") not in _FREQUENCIES:
         raise ValueError("write FREQ=DAILY, WEEKLY, MONTHLY or YEARLY")
     most = 5 if parts["FREQ"] == "MONTHLY" or "BYMONTH" in parts else 53
     for number in re.findall(r"\d+", parts.get("BYDAY", "")):
@@ -192,7 +192,8 @@ def _anchor(parts: dict[str, str], first: datetime, after: datetime) -> datetime
         case "WEEKLY":
             starts_on = _WEEKDAYS.index(parts.get("WKST", "MO"))
             monday = midnight - (midnight.weekday() - starts_on) % 7 * _DAY
-            return monday + max(after - monday, timedelta()) // (every * _WEEK) * every * _WEEK
+            week = monday + max(after - monday, timedelta()) // (every * _WEEK) * every * _WEEK
+            return max(week, midnight)  # the first week begins with the first start: BYSETPOS counts from there
         case "MONTHLY":
             months = max(0, (after.year - first.year) * 12 + after.month - first.month) // every * every
             year, month = divmod(first.year * 12 + first.month - 1 + months, 12)

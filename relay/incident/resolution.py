@@ -64,10 +64,11 @@ def react(incident: Incident, event: Event, rules: Resolution, now: datetime) ->
 
 
 def _ended(incident: Incident, event: Event) -> Iterator[Event | Effect]:
+    unpaged = incident.triggered_at is None
     if isinstance(event, AlertsResolved) and event.absent:
-        yield Resolved(f"every alert ended, the last of them {ABSENT}")
+        yield Resolved(f"every alert ended, the last of them {ABSENT}", unpaged=unpaged)
     elif not incident.truncated:
-        yield Resolved("every alert ended")
+        yield Resolved("every alert ended", unpaged=unpaged)
     elif isinstance(event, AlertsResolved):
         left_out = sum(incident.truncated.values())
         yield NoteAdded(

@@ -7,12 +7,16 @@ can keep its own in its own file).
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
 
 from pydantic import Field
 
 from relay.config.matchers import all_match
-from relay.config.types import OneMatcher, Placed
+from relay.config.types import Duration, OneMatcher, Placed, at_most
 
+MOST_HOLD = timedelta(hours=1)
+"""How long a route may let an incident wait. For more there are maintenance windows."""
 MOST_KEY = 400
 """Characters of a group key kept readable; a longer one is shortened to its hash."""
 
@@ -24,6 +28,7 @@ class Route(Placed):
     matchers: tuple[OneMatcher, ...] = Field(min_length=1)
     policy: str | None = None
     group_by: tuple[str, ...] | None = Field(default=None, min_length=1)
+    hold_for: Annotated[Duration, at_most(MOST_HOLD)] | None = None
     routes: tuple["Route", ...] = ()
 
 
@@ -33,6 +38,8 @@ class Root(Placed):
     policy: str
     group_by: tuple[str, ...] = Field(min_length=1)
     """Labels that alerts of one incident share; `...` stands for all labels (an incident for each alert)."""
+    hold_for: Annotated[Duration, at_most(MOST_HOLD)] = timedelta()
+    """How long an incident waits before anybody is paged: what ends by then pages nobody."""
     routes: tuple[Route, ...] = ()
 
 
@@ -43,6 +50,7 @@ class Destination:
     policy: str
     group_by: tuple[str, ...]
     path: tuple[Root | Route, ...]
+    hold_for: timedelta = timedelta()
 
     @property
     def because(self) -> str:
@@ -56,13 +64,14 @@ class Destination:
 def choose(root: Root, more: tuple[Route, ...], labels: Mapping[str, str]) -> Destination:
     """Follow the tree: depth first, the first branch that matches; the root takes what no branch wants."""
     path: tuple[Root | Route, ...] = (root,)
-    policy, group_by = root.policy, root.group_by
+    policy, group_by, hold_for = root.policy, root.group_by, root.hold_for
     branches = (*root.routes, *more)
     while taken := next((b for b in branches if all_match(b.matchers, labels)), None):
         path = (*path, taken)
         policy, group_by = taken.policy or policy, taken.group_by or group_by
+        hold_for = hold_for if taken.hold_for is None else taken.hold_for
         branches = taken.routes
-    return Destination(policy, group_by, path)
+    return Destination(policy, group_by, path, hold_for)
 
 
 def group(destination: Destination, labels: Mapping[str, str]) -> dict[str, str]:

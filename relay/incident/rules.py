@@ -13,9 +13,10 @@ from relay.config.matchers import Matcher, parse_matcher
 from relay.config.types import OneMatcher, Section
 from relay.incident import oncall
 from relay.incident.decide import Rules
-from relay.incident.escalation import Policy, Recipients, Roster
+from relay.incident.escalation import Roster
 from relay.incident.maintenance import Windows
 from relay.incident.oncall import Override, Person, Rotation
+from relay.incident.policy import Policy, Recipients
 from relay.incident.resolution import Resolution
 from relay.incident.routing import Root, Route
 from relay.incident.severity import LEAST, Fact, Scale, Severity
@@ -197,6 +198,8 @@ def _policy_refers(refer: _Refer, policy: Policy, way: Way, known: _Known) -> It
     yield from _recipients_refer(refer, policy.last_resort, (*way, "last_resort"), known)
     for i, jump in enumerate(policy.jump):
         yield from refer.check((*way, "jump", i, "to"), jump.to, names, "level")
+        for fact in jump.facts:
+            yield from refer.check((*way, "jump", i, "facts", fact), fact, known.facts, "fact", key=True)
 
 
 def _recipients_refer(refer: _Refer, page: tuple[Recipients, ...], way: Way, known: _Known) -> Iterable[Complaint]:

@@ -203,6 +203,8 @@ def _measure(incident: Incident, severity: int, scale: Scale, now: datetime) -> 
         if rule.facts and rule.severity < severity and any(all_match(rule.matchers, a.labels) for a in alerts)
         for name in rule.facts
     }
+    wanted |= {limit.fact for jump in (incident.plan.jumps if incident.plan else ()) for limit in jump.facts}
+    wanted &= scale.facts.keys()  # the plan was pinned under other rules, perhaps
     if wanted:
         labels = {**incident.common_labels(), **incident.group}
         yield ask(scale, sorted(wanted), labels)

@@ -60,7 +60,8 @@ class Place:
     def opened(self) -> Opened:
         """The event with which an incident of this group begins: it pins the escalation plan."""
         policy = self.destination.policy
-        plan = self.rules.policies[policy].plan(policy, self.rules.revision, self.destination.because)
+        pinned = self.rules.policies[policy]
+        plan = pinned.plan(policy, self.rules.revision, self.destination.because, self.destination.hold_for)
         return Opened(self.group, plan)
 
 

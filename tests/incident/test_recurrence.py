@@ -70,7 +70,7 @@ def test_a_rule_that_is_moved_forward_says_what_one_walked_from_its_start_says(r
     begin = first + timedelta(days=after)
     end = begin + timedelta(days=days)
     walked = [start for start in takewhile(lambda start: start < end, rrulestr(text, dtstart=first)) if start >= begin]
-    assert list(moved.between(begin, end)) == walked
+    assert list(moved.between(begin, end)) == walked, rule
 
 
 @given(st.sets(st.integers(0, 6), min_size=1), st.times().map(lambda t: t.replace(microsecond=0)), st.integers(0, 1000))
