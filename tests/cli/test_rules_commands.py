@@ -82,6 +82,78 @@ class TestCheck:
         assert "nowhere" in said.stdout
 
 
+ALERTMANAGER = """\
+route: {receiver: relay, group_interval: 30s, repeat_interval: 1m}
+receivers:
+  - name: relay
+    webhook_configs:
+      - url: https://relay.example.com/api/v1/webhooks/alertmanager/prod
+        http_config: {follow_redirects: false, authorization: {credentials_file: token}}
+"""
+
+
+class TestCheckAlertmanager:
+    @pytest.fixture
+    def upstream(self, tmp_path):
+        written = tmp_path / "alertmanager.yml"
+        written.write_text(ALERTMANAGER)
+        return written
+
+    def test_it_is_checked_alone_or_with_the_rules(self, upstream, rules):
+        alone = relay("check", "--alertmanager", str(upstream))
+        assert (alone.exit_code, alone.stdout) == (0, f"{upstream} feeds Relay well\n")
+        both = relay("check", str(rules), "--alertmanager", str(upstream))
+        assert both.exit_code == 0
+        assert [line.split(" (")[0] for line in both.stdout.splitlines()] == [
+            "the rules are sound",
+            f"{upstream} feeds Relay well",
+        ]
+
+    def test_mistakes_of_both_are_told_at_once(self, upstream, tmp_path):
+        (tmp_path / "rules.yaml").write_text("route: {policy: payment}\n")
+        upstream.write_text(ALERTMANAGER.replace("http_config", "max_alerts: 5\n        http_config"))
+        said = relay("check", str(tmp_path / "rules.yaml"), "--alertmanager", str(upstream), "-o", "json")
+        assert said.exit_code == 1
+        assert [(found["file"].rpartition("/")[2], found["line"]) for found in json.loads(said.stdout)] == [
+            ("rules.yaml", 1),
+            ("alertmanager.yml", 6),
+        ]
+
+    def test_the_rules_say_what_the_watchdog_is(self, upstream, rules):
+        routed = ALERTMANAGER.replace("}\n", ", routes: [{matchers: [alertname=Beat], receiver: no}]}\n", 1)
+        upstream.write_text(routed + "  - name: no\n")
+        rules.write_text(rules.read_text() + "watchdog: {matchers: [alertname=Beat]}\n")
+        assert "goes to" not in relay("check", "--alertmanager", str(upstream)).stdout
+        warned = relay("check", str(rules), "--alertmanager", str(upstream))
+        assert warned.exit_code == 0
+        assert 'warning: the Watchdog goes to "no", not to Relay' in warned.stdout
+        assert "feeds Relay well, but for the warnings" in warned.stdout
+
+    @pytest.mark.parametrize(("text", "problem"), [(None, "cannot be read"), ("a: [", "mend the YAML here"), ("a", "")])
+    def test_what_cannot_be_read_is_a_mistake(self, tmp_path, text, problem):
+        path = tmp_path / "am.yml"
+        if text:
+            path.write_text(text)
+        said = relay("check", "--alertmanager", str(path))
+        assert said.exit_code == 1
+        assert f"{path}:" in said.stdout
+        assert problem in said.stdout
+
+
+def test_mistakes_as_github_reads_them(tmp_path):
+    """What ends a value, a property or a line is escaped as the Actions runner unescapes it."""
+    path = tmp_path / "a,b:100%.yaml"
+    path.write_text('route: {group_by: [], policy: "p,\\n%"}\n')
+    said = relay("check", str(path), "--format", "github")
+    assert said.exit_code == 1
+    (line,) = said.stdout.splitlines()
+    found = re.fullmatch(r"::error file=([^,:]+),line=1,col=31,endColumn=38,title=([^,:]+)::(.+)", line)
+    assert found
+    assert found[1] == f"{tmp_path}/a%2Cb%3A100%25.yaml"
+    assert found[2] == 'there is no policy "p%2C%0A%25"'
+    assert found[3].startswith('there is no policy "p,%0A%25": ')
+
+
 class TestExplain:
     def explain(self, rules, *words):
         return relay("explain", "--rules", str(rules), *words)
