@@ -143,15 +143,15 @@ class TestCheckAlertmanager:
 def test_mistakes_as_github_reads_them(tmp_path):
     """What ends a value, a property or a line is escaped as the Actions runner unescapes it."""
     path = tmp_path / "a,b:100%.yaml"
-    path.write_text('route: {group_by: [], policy: "p,\\n%"}\n')
+    path.write_text('"p,\\n%": 1\n')
     said = relay("check", str(path), "--format", "github")
     assert said.exit_code == 1
     (line,) = said.stdout.splitlines()
-    found = re.fullmatch(r"::error file=([^,:]+),line=1,col=31,endColumn=38,title=([^,:]+)::(.+)", line)
+    found = re.fullmatch(r"::error file=([^,:]+),line=1,col=1,endColumn=8,title=([^,:]+)::(.+)", line)
     assert found
     assert found[1] == f"{tmp_path}/a%2Cb%3A100%25.yaml"
-    assert found[2] == 'there is no policy "p%2C%0A%25"'
-    assert found[3].startswith('there is no policy "p,%0A%25": ')
+    assert found[2] == 'unknown key "p%2C%0A%25"'
+    assert found[3].startswith('unknown key "p,%0A%25": ')
 
 
 class TestExplain:
