@@ -76,6 +76,22 @@ class TestCheck:
         assert refused.exit_code == 1
         assert "2 mistakes" in refused.stderr
 
+    def test_a_query_is_read_as_prometheus_would_read_it(self, rules):
+        written = rules.read_text()
+        line = written.count("\n") + 3
+        rules.write_text(written + "facts:\n  f:\n    promql: sum(rate(x[5m])\n")
+        refused = relay("check", str(rules))
+        assert refused.exit_code == 1
+        assert f"{rules}:{line}:13: " in refused.stdout
+        assert "unclosed left parenthesis" in refused.stdout
+
+    def test_a_function_that_is_not_known_is_a_warning(self, rules):
+        line = rules.read_text().count("\n") + 1
+        rules.write_text(rules.read_text() + "facts: {f: {promql: 'from_the_future(x{a=\"{{a}}\"})'}}\n")
+        warned = relay("check", str(rules))
+        assert warned.exit_code == 0
+        assert f'{rules}:{line}:21: warning: unknown function "from_the_future"' in warned.stdout
+
     def test_a_directory_that_is_not_there(self, tmp_path):
         said = relay("check", str(tmp_path / "nowhere"))
         assert said.exit_code == 1
