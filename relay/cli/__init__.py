@@ -9,6 +9,7 @@ COMMANDS = {
     "demo": "relay.cli.demo:demo",
     "check": "relay.cli.check:check",
     "explain": "relay.cli.explain:explain",
+    "backtest": "relay.cli.backtest:backtest",
     "incident": "relay.cli.incident:incident",
     "quarantine": "relay.cli.operate:quarantine",
     "outbox": "relay.cli.operate:outbox",
