@@ -26,7 +26,8 @@ def show(expr: str, asked: Asked, warnings: Sequence[str], compare: bool) -> Non
     for line in (*_what(expr, asked), *(f"Prometheus warns: {warning}" for warning in warnings)):
         console.print(escape(line))
     if not asked.series:
-        return console.print("\nPrometheus has no sample of it in all that time.")
+        none = "Prometheus has no sample of it in all that time." if asked.comparison else "It was never true."
+        return console.print(f"\n{none}")
     console.print()
     click.echo(_curve(asked, console.width, colour=console.is_terminal and not console.no_color), color=True)
     told = whole(asked)
@@ -85,7 +86,7 @@ def _what(expr: str, asked: Asked) -> list[str]:
 
 
 def _curve(asked: Asked, width: int, *, colour: bool) -> str:
-    columns = min(columns_of(width), asked.grid.points)
+    columns = max(2, min(columns_of(width), asked.grid.points))
     compared = asked.comparison
     samples = [one.samples for one in asked.series]
     if compared:
@@ -104,7 +105,7 @@ def _ticks(grid: Grid, columns: int, width: int) -> dict[int, str]:
     form = "%m-%d %H:%M" if length < timedelta(days=8) else "%Y-%m-%d"
     marks = max(2, width // 24)
     places = [round((columns - 1) * i / (marks - 1)) for i in range(marks)]
-    return {place: f"{grid.at(place * grid.points // columns):{form}}" for place in places}
+    return {place: f"{grid.at(place * (grid.points - 1) // (columns - 1)):{form}}" for place in places}
 
 
 def _summary(asked: Asked, told: Outcome, compare: bool) -> Iterable[str]:
@@ -139,7 +140,7 @@ def _missed(missed: Sequence[Recorded]) -> Iterable[str]:
 
 
 def _of_series(asked: Asked) -> Table:
-    table = _table("series", "firings", "short", "median", "longest", "firing", "share")
+    table = _table("series", "firings", "short", "median", "longest", "time firing", "share")
     rows = each(asked)
     for labels, told in rows[:MOST_SERIES]:
         table.add_row(
@@ -157,7 +158,7 @@ def _of_series(asked: Asked) -> Table:
 
 
 def _tradeoff(name: str, rows: Sequence[tuple[str, Outcome]], compare: bool) -> Table:
-    table = _table(name, "firings", "short", "firing", "share", *(("caught", "delay", "alone") if compare else ()))
+    table = _table(name, "firings", "short", "time firing", "share", *(("caught", "delay", "alone") if compare else ()))
     for value, told in rows:
         cells = [value, str(told.firings), str(told.short), spell(told.firing), _percent(told.share)]
         if compare:

@@ -56,9 +56,10 @@ class History:
             "step": f"{grid.step.total_seconds():.3f}",
             "timeout": f"{TIMEOUT - 10:.0f}s",
         }
-        match self._post(form):
-            case {"status": "success", "data": {"resultType": "matrix", "result": list(result)}, **rest}:
-                self.warnings += [str(one) for one in rest.get("warnings") or () if str(one) not in self.warnings]
+        told = self._post(form)
+        match told:
+            case {"status": "success", "data": {"resultType": "matrix", "result": list(result)}}:
+                self.warnings += [str(one) for one in told.get("warnings") or () if str(one) not in self.warnings]
             case _:
                 raise Unanswered("the answer is not Prometheus': check --prometheus")
         for one in result:

@@ -17,7 +17,10 @@ def columns_of(width: int) -> int:
 def draw(
     values: Sequence[float | None], threshold: float | None, ticks: Mapping[int, str], width: int, colour: bool
 ) -> str:
-    """Draw values at equal distances, with gaps where there are none; `ticks` names some of their places."""
+    """Draw values at equal distances, with gaps where there are none; `ticks` names some of their places.
+
+    Without a threshold the values are counts, and the axis shows whole numbers.
+    """
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plotsize(width, ROWS)
@@ -25,6 +28,9 @@ def draw(
         plotext.plot(range(first, first + len(part)), part, marker="braille", color="blue")
     if threshold is not None:
         plotext.hline(threshold, color="red")
+    else:
+        most = int(max((value for value in values if value is not None), default=1))
+        plotext.yticks(range(0, most + 1, most // 5 + 1))
     plotext.xlim(0, max(len(values) - 1, 1))
     plotext.xticks(list(ticks), list(ticks.values()))
     picture: str = plotext.build()

@@ -69,7 +69,7 @@ class Outcome:
     @property
     def delay(self) -> timedelta | None:
         """The median delay."""
-        return median(sorted(self.delays.values())) if self.delays else None
+        return _middle(self.delays.values()) if self.delays else None
 
 
 def runs(samples: Samples, holds: Callable[[float], bool]) -> list[Run]:
@@ -107,13 +107,17 @@ def outcome(
         firings=len(every),
         short=sum(span <= short for span in ended),
         unended=len(every) - len(ended),
-        median=median(sorted(spans)) if spans else timedelta(),
+        median=_middle(spans) if spans else timedelta(),
         longest=max(spans, default=timedelta()),
         firing=grid.step * firing,
         share=firing / grid.points if grid.points else 0.0,
         delays=delays,
         alone=sum(run not in matched for run in every) if incidents else 0,
     )
+
+
+def _middle(spans: Iterable[timedelta]) -> timedelta:
+    return timedelta(seconds=median(span.total_seconds() for span in spans))
 
 
 def _meeting(incident: Recorded, every: Sequence[Run], grid: Grid) -> list[Run]:
