@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import isfinite
 
 from relay.config.promql import Comparison
 from relay.reports.backtest import Grid, Outcome, Recorded, Run, Samples, firings, nearby, outcome, runs
@@ -67,7 +68,7 @@ def by_wait(asked: Asked) -> list[tuple[timedelta, Outcome]]:
 
 def by_threshold(asked: Asked) -> list[tuple[float, Outcome]]:
     """The rule with other thresholds; none where there is none, or where it cannot be scaled."""
-    if asked.comparison is None or not asked.comparison.number:
+    if asked.comparison is None or not asked.comparison.number or not isfinite(asked.comparison.number):
         return []
     thresholds = nearby(asked.comparison.number)
     return [(threshold, asked.outcome(asked.true(threshold), asked.wait)) for threshold in thresholds]
