@@ -33,7 +33,7 @@ def show(expr: str, asked: Asked, warnings: Sequence[str], compare: bool) -> Non
     told = whole(asked)
     console.print()
     for line in _summary(asked, told, compare):
-        console.print(escape(line))
+        console.print(escape(line), no_wrap=True, overflow="ellipsis")
     if told.firings and len(asked.series) > 1:
         console.print(_of_series(asked))
     console.print(_tradeoff("for", _marked(by_wait(asked), asked.wait, spell), compare))
@@ -72,14 +72,14 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 def _what(expr: str, asked: Asked) -> list[str]:
     grid, last = asked.grid, asked.grid.at(asked.grid.points - 1)
     seen = sum(map(bool, present([one.samples for one in asked.series])))
-    beside = "" if asked.comparison else ", each true at some time"
+    beside = "" if asked.comparison or not asked.series else ", each true at some time"
     lines = [
         f"{expr}   for {spell(asked.wait)}",
         f"{grid.start:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, evaluated every {spell(grid.step)}; "
         f"{len(asked.series)} series{beside}",
     ]
     if asked.comparison and asked.series and seen < grid.points:
-        lines.append(f"there are samples for {_percent(seen / grid.points)} of the time; without one nothing fires")
+        lines.append(f"{grid.points - seen:,} of {grid.points:,} evaluations have no sample: nothing fires in them")
     if asked.wait % grid.step:
         lines.append(f"{spell(asked.wait)} is no multiple of the step: it fires at the evaluation after")
     return lines
@@ -181,8 +181,7 @@ def _marked(rows: Iterable[tuple[Any, Outcome]], asked: Any, write: Any) -> list
 
 def _labels(labels: Mapping[str, str]) -> str:
     """Write a series as its alert would be known: a rule drops the name of the metric."""
-    inner = ", ".join(f'{key}="{value}"' for key, value in labels.items() if key != "__name__")
-    return f"{{{inner}}}"
+    return ", ".join(f'{key}="{value}"' for key, value in labels.items() if key != "__name__") or "(no labels)"
 
 
 def _delay(told: Outcome) -> str:
