@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -21,8 +22,11 @@ from service import TOKENS, service
 from world import told
 
 from relay.cli import main
+from relay.cli.history import History as Past
 from relay.clock import WallClock
+from relay.config.promql import comparison, read_query
 from relay.demo.standins import pagerduty
+from relay.reports.backtest import Grid, firings, runs
 
 END = datetime(2026, 1, 8, tzinfo=UTC)
 
@@ -301,6 +305,39 @@ async def test_the_firings_are_held_against_the_incidents_of_a_running_relay(tmp
 # ---- the real one -----------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def real_prometheus(directory: Path, config: str, *options: str) -> Iterator[str]:
+    """Run Prometheus in a directory; gives its address."""
+    (directory / "prometheus.yml").write_text(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    process = subprocess.Popen(
+        [
+            "prometheus",
+            f"--config.file={directory}/prometheus.yml",
+            f"--storage.tsdb.path={directory}/data",
+            f"--web.listen-address={address}",
+            *options,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(400):
+            try:
+                if requests.get(f"http://{address}/-/ready", timeout=1).status_code == 200:
+                    break
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.05)
+        else:
+            raise AssertionError(f"Prometheus did not start in {directory}")
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @pytest.fixture
 def backfilled(tmp_path):
     """A Prometheus that remembers ten days: two series, with spans above 5 and a day that is missing."""
@@ -314,37 +351,13 @@ def backfilled(tmp_path):
         yield "# EOF\n"
 
     (tmp_path / "x.txt").write_text("\n".join(lines()))
-    (tmp_path / "prometheus.yml").write_text("{}\n")
     subprocess.run(
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(tmp_path / "x.txt"), str(tmp_path / "data")],
         check=True,
         capture_output=True,
     )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-    process = subprocess.Popen(
-        [
-            "prometheus",
-            f"--config.file={tmp_path}/prometheus.yml",
-            f"--storage.tsdb.path={tmp_path}/data",
-            "--storage.tsdb.retention.time=100y",
-            f"--web.listen-address={address}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(200):
-            try:
-                if requests.get(f"http://{address}/-/ready", timeout=1).status_code == 200:
-                    break
-            except requests.ConnectionError:
-                pass
-            time.sleep(0.05)
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait()
+    with real_prometheus(tmp_path, "{}", "--storage.tsdb.retention.time=100y") as address:
+        yield address
 
 
 SERIES = {
@@ -370,3 +383,41 @@ def test_the_real_prometheus_remembers_what_was_put_into_it(backfilled):
 
     as_written = json.loads(relay("(x > 5) or (x > 5)", *words[1:]).stdout)
     assert as_written["by_for"] == said["by_for"]
+
+
+ALERTING = """\
+groups:
+  - name: g
+    interval: 1s
+    rules:
+      - {record: tick, expr: vector(1)}
+      - {alert: A, expr: vector((time() - time() % 1) % 7) > 2, for: 2s}
+"""
+
+
+def seconds(address: str, query: str) -> list[int]:
+    """The seconds in which samples were written, in their order."""
+    answer = requests.get(f"{address}/api/v1/query", params={"query": f"{query}[2m]"}, timeout=5).json()
+    return [int(float(at)) for one in answer["data"]["result"] for at, _ in one["values"]]
+
+
+@pytest.mark.servers
+def test_it_fires_in_the_very_seconds_in_which_the_real_alert_did(tmp_path):
+    """The rule runs in Prometheus, which writes ALERTS; afterwards the backtest says when it must have fired."""
+    (tmp_path / "a.rules.yml").write_text(ALERTING)
+    with real_prometheus(tmp_path, f"rule_files: [{tmp_path}/a.rules.yml]\n") as address:
+        ticks: list[int] = []
+        for _ in range(60):  # on a busy machine an evaluation may be missed: wait for a stretch in which none is
+            time.sleep(1)
+            ticks = seconds(address, "tick")[-17:]
+            if len(ticks) == 17 and ticks[-1] - ticks[0] == 16:
+                break
+        assert ticks[-1] - ticks[0] == 16
+        fired = set(seconds(address, 'ALERTS{alertname="A", alertstate="firing"}'))
+        grid = Grid(datetime.fromtimestamp(ticks[0], UTC), timedelta(seconds=1), len(ticks))
+        compared = comparison(read_query("vector((time() - time() % 1) % 7) > 2"))
+        [series] = Past(address, "").fetch(compared.operand, grid)
+    ours = firings(runs(series.samples, compared.holds), grid.steps(timedelta(seconds=2)))
+    expected = {ticks[0] + i for first, behind in ours for i in range(first, behind)}
+    since = ticks[0] + 7  # a run under way at the first tick has a past that the backtest does not see
+    assert {at for at in fired if since <= at <= ticks[-1]} == {at for at in expected if at >= since} != set()

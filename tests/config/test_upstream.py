@@ -1,13 +1,15 @@
 """What `relay check --alertmanager` finds in the configuration upstream, and at which line."""
 
+import json
 import subprocess
+from contextlib import suppress
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config.document import parse
+from relay.config.document import Unreadable, parse
 from relay.config.matchers import all_match, parse_matcher
 from relay.config.upstream.lint import lint
 from relay.config.upstream.model import Route
@@ -278,3 +280,44 @@ def test_amtool_takes_the_good_one_and_refuses_what_it_refuses(tmp_path):
     for old, new, words, _ in CASES:
         if any(one in words for one in refused) and "timeout" not in new:
             assert amtool(edited((old, new))) != 0, words
+
+
+def ways(value, way=()):
+    """The way to everything in a document."""
+    yield way
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from ways(one, (*way, key))
+
+
+def replaced(value, way, new):
+    if not way:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[way[0]] = replaced(copy[way[0]], way[1:], new)
+    return copy
+
+
+PLAIN = parse(GOOD, "am.yml").data
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["0", "5m", "a=b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*"ab", "name", "url"]), inner),
+    max_leaves=4,
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(ways(PLAIN), key=str)), JUNK), min_size=1, max_size=3))
+def test_whatever_stands_there_is_told_and_never_breaks_it(changes):
+    document = PLAIN
+    for way, junk in changes:
+        with suppress(KeyError, IndexError, TypeError, ValueError):
+            document = replaced(document, way, junk)
+    text = json.dumps(document)
+    try:
+        read = parse(text, "am.yml")
+    except Unreadable:
+        return
+    for complaint in lint(read):
+        assert complaint.problem
+        assert complaint.place.line == 1
+        assert 1 <= complaint.place.column <= len(text)

@@ -65,9 +65,10 @@ def contradiction(matchers: Iterable[Matcher]) -> tuple[Matcher, Matcher] | None
 
 
 def _follows(wanted: Matcher, given: tuple[Matcher, ...]) -> bool:
-    if wanted in given or (wanted.op == "=~" and wanted.value in (".*", "(.*)")):
+    same = [one for one in given if one.name == wanted.name]
+    if wanted in same or (wanted.op == "=~" and wanted.value in (".*", "(.*)")):
         return True
-    choices = [_values(one) for one in given if one.name == wanted.name]
+    choices = map(_values, same)
     return any(values and all(wanted.matches({wanted.name: value}) for value in values) for values in choices)
 
 
