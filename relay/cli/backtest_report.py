@@ -119,7 +119,7 @@ def _summary(asked: Asked, told: Outcome, compare: bool) -> Iterable[str]:
     if told.unended:
         yield f"It still fired at the end ({told.unended})."
     if compare and asked.incidents:
-        delay = f", a median of {_delay(told)} after they began" if told.delay is not None else ""
+        delay = f", a median of {_delay(told).lstrip('-')} {_side(told)} they began" if told.delay is not None else ""
         yield f"It catches {len(told.delays)} of {len(asked.incidents)} incidents{delay}."
         if told.alone:
             yield f"It fires {_times(told.alone)} while there is none."
@@ -188,6 +188,10 @@ def _delay(told: Outcome) -> str:
     if told.delay is None:
         return ""
     return f"-{spell(-told.delay)}" if told.delay < timedelta() else spell(told.delay)
+
+
+def _side(told: Outcome) -> str:
+    return "before" if told.delay is not None and told.delay < timedelta() else "after"
 
 
 def _percent(share: float) -> str:

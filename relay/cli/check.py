@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -61,7 +62,7 @@ def _lint(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, ...]:
     try:
         return lint(read(path), watchdog)
     except Unreadable as error:
-        return (unreadable(error),)
+        return (replace(unreadable(error), line=""),)  # it may hold a secret, and cannot be read to find out
 
 
 def _mistakes(complaints: Sequence[Complaint]) -> int:

@@ -1,7 +1,7 @@
 """What another `for` or another threshold would have changed: the same backtest, again and again."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import isfinite
 
@@ -35,10 +35,10 @@ class Asked:
 
     def true(self, threshold: float | None = None) -> list[list[Run]]:
         """When the expression holds, for each series; with another threshold, if one is given."""
-        holds: Callable[[float], bool] = lambda value: True  # noqa: E731
-        if self.comparison:
-            number = self.comparison.number if threshold is None else threshold
-            holds = Comparison(self.comparison.operand, self.comparison.op, number).holds
+        compared = self.comparison
+        if compared and threshold is not None:
+            compared = replace(compared, number=threshold)
+        holds = compared.holds if compared else _always
         return [runs(one.samples, holds) for one in self.series]
 
     def outcome(self, true: Sequence[Sequence[Run]], wait: timedelta) -> Outcome:
@@ -46,6 +46,10 @@ class Asked:
         steps = self.grid.steps(wait)
         fired = [firings(of_one, steps) for of_one in true]
         return outcome(fired, self.grid, self.short, self.incidents)
+
+
+def _always(value: float) -> bool:
+    return True
 
 
 def whole(asked: Asked) -> Outcome:

@@ -155,6 +155,12 @@ class TestCheckAlertmanager:
         assert f"{path}:" in said.stdout
         assert problem in said.stdout
 
+    def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(self, upstream):
+        upstream.write_text("credentials: hunter2: 5\n")
+        said = relay("check", "--alertmanager", str(upstream))
+        assert f"{upstream}:1:21: mapping values are not allowed" in said.output
+        assert "hunter2" not in said.output
+
 
 def test_mistakes_as_github_reads_them(tmp_path):
     """What ends a value, a property or a line is escaped as the Actions runner unescapes it."""

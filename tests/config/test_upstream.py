@@ -134,6 +134,11 @@ CASES = [
     ("        location: Europe/Berlin\n", "", "without a location these are times of UTC", "warning"),
     ("Europe/Berlin", "Europe/Belrin", 'there is no time zone "Europe/Belrin"', "error"),
     ("monday:friday", "friday:monday", "a range does not go round", "error"),
+    ("monday:friday", "saturday:sunday", "write saturday:saturday and sunday:sunday", "error"),
+    ("'1:-1'", "'7:3'", "a range does not go round", "error"),
+    ("'1:-1'", "'-3:-7'", "a range does not go round", "error"),
+    ("'1:-1'", "'-3:7'", "a range does not go round", "error"),
+    ("'7:9'", "'9:7'", "a range does not go round", "error"),
     ("monday:friday", "mon:friday", '"mon" cannot be used here', "error"),
     ("'1:-1'", "0", '"0" cannot be used here: write a number', "error"),
     ("january:march", "januray", 'did you mean "january"?', "error"),
@@ -275,7 +280,7 @@ def test_amtool_takes_the_good_one_and_refuses_what_it_refuses(tmp_path):
     assert amtool(GOOD) == 0
     refused = [
         "two receivers", 'no receiver "', "no time interval", "no receiver\"", "root route", "beside others", "twice",
-        "refuses 0", "not later", "no time of day", "is missing", "no time zone", "go round", "cannot be used",
+        "refuses 0", "not later", "no time of day", "is missing", "no time zone", "go round", "saturday", "cannot be used",
     ]  # fmt: skip
     for old, new, words, _ in CASES:
         if any(one in words for one in refused) and "timeout" not in new:

@@ -100,14 +100,15 @@ def _times(way: Way, times: Times) -> Iterator[Finding]:
 def _range(way: Way, text: str, order: dict[str, int]) -> Iterator[Finding]:
     first, colon, last = text.lower().partition(":")
     ends = [first.strip(), last.strip()] if colon else [first.strip()]
+    words = [name for name in order if name.isalpha()]
     if wrong := next((end for end in ends if end not in order), None):
-        words = [name for name in order if name.isalpha()]
         advice = suggest(wrong, words) if words else "write a number, or a range such as 1:5"
         yield Finding(way, f'"{wrong}" cannot be used here', advice)
         return
-    numbers = [order[end] for end in ends]
-    if len(numbers) == 2 and numbers[0] > numbers[1] and (numbers[0] > 0) == (numbers[1] > 0):
-        yield Finding(way, "a range does not go round", f"write {ends[0]} to the last, and the first to {ends[1]}")
+    start, end = order[ends[0]], order[ends[-1]]
+    if start > end >= 0 or end < start < 0 or start < 0 < end:
+        two = f"write {ends[0]}:{words[-1]} and {words[0]}:{ends[1]}" if words else "the first may not be the later one"
+        yield Finding(way, "a range does not go round", two)
 
 
 def _is_zone(name: str) -> bool:
