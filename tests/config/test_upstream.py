@@ -280,7 +280,8 @@ def test_amtool_takes_the_good_one_and_refuses_what_it_refuses(tmp_path):
     assert amtool(GOOD) == 0
     refused = [
         "two receivers", 'no receiver "', "no time interval", "no receiver\"", "root route", "beside others", "twice",
-        "refuses 0", "not later", "no time of day", "is missing", "no time zone", "go round", "saturday", "cannot be used",
+        "refuses 0", "not later", "no time of day", "is missing", "no time zone", "go round", "saturday",
+        "cannot be used",
     ]  # fmt: skip
     for old, new, words, _ in CASES:
         if any(one in words for one in refused) and "timeout" not in new:
