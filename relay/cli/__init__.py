@@ -11,6 +11,7 @@ COMMANDS = {
     "test": "relay.cli.rehearse:test",
     "simulate": "relay.cli.rehearse:simulate",
     "explain": "relay.cli.explain:explain",
+    "backtest": "relay.cli.backtest:backtest",
     "incident": "relay.cli.incident:incident",
     "window": "relay.cli.window:window",
     "quarantine": "relay.cli.operate:quarantine",

@@ -1,38 +1,102 @@
-"""`relay check`: every mistake of the rule files at once."""
+"""`relay check`: every mistake of the rule files, and of the Alertmanager that feeds Relay, at once."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from relay.cli.output import as_json, output_option
-from relay.config.complaints import Complaint, Rejected
+from relay.cli.output import as_json
+from relay.config.complaints import Complaint, Rejected, unreadable
+from relay.config.document import Unreadable, read
+from relay.config.matchers import Matcher
+from relay.config.upstream.lint import WATCHDOG, lint
 from relay.engine.ruleset import Ruleset, load
 from relay.incident.routing import branches
 
 
 @click.command()
-@click.argument("rules", type=click.Path(path_type=Path), default=Path("rules"))
+@click.argument("rules", type=click.Path(path_type=Path), required=False)
 @click.option("--secrets", is_flag=True, help="A secret file that is missing is a mistake too, not a warning.")
-@output_option
-def check(rules: Path, secrets: bool, output: str) -> None:
-    """Show every mistake of the rule files, with file, line, column and what to write. Exit 1 if there is one."""
+@click.option(
+    "--alertmanager",
+    type=click.Path(path_type=Path),
+    help="Look through this alertmanager.yml too; without RULES, only through it.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "--format",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="How to answer; github marks the lines of a pull request.",
+)
+def check(rules: Path | None, secrets: bool, alertmanager: Path | None, output: str) -> None:
+    """Show every mistake of the rule files, with file, line, column and what to write. Exit 1 if there is one.
+
+    RULES is a directory or a file; "rules" when left out.
+    """
+    complaints: tuple[Complaint, ...] = ()
+    said = []
+    watchdog: Sequence[Matcher] = WATCHDOG
+    if rules or not alertmanager:
+        try:
+            ruleset = load(rules or Path("rules"), secrets=secrets)
+        except Rejected as rejected:
+            complaints = rejected.complaints
+        else:
+            complaints, watchdog = ruleset.warnings, ruleset.rules.watchdog
+            said.append(_summary(ruleset))
+    if alertmanager:
+        found = _lint(alertmanager, watchdog)
+        complaints += found
+        if not _mistakes(found):
+            said.append(f"{alertmanager} feeds Relay well" + (", but for the warnings" if found else ""))
+    _show(complaints, output, said)
+    sys.exit(1 if _mistakes(complaints) else 0)
+
+
+def _lint(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, ...]:
     try:
-        ruleset = load(rules, secrets=secrets)
-    except Rejected as rejected:
-        _show(rejected.complaints, output, "")
-        sys.exit(1)
-    _show(ruleset.warnings, output, _summary(ruleset))
+        return lint(read(path), watchdog)
+    except Unreadable as error:
+        return (replace(unreadable(error), line=""),)  # it may hold a secret, and cannot be read to find out
 
 
-def _show(complaints: tuple[Complaint, ...], output: str, summary: str) -> None:
+def _mistakes(complaints: Sequence[Complaint]) -> int:
+    return sum(not complaint.warning for complaint in complaints)
+
+
+def _show(complaints: tuple[Complaint, ...], output: str, said: list[str]) -> None:
     if output == "json":
-        as_json([_plain(complaint) for complaint in complaints])
-        return
+        return as_json([_plain(complaint) for complaint in complaints])
     for complaint in complaints:
-        click.echo(f"{complaint}\n")
-    mistakes = sum(not complaint.warning for complaint in complaints)
-    click.echo(summary or f"{mistakes} mistake{'s' if mistakes != 1 else ''}", err=bool(mistakes))
+        click.echo(_workflow_command(complaint) if output == "github" else f"{complaint}\n")
+    for words in said:
+        click.echo(words)
+    if mistakes := _mistakes(complaints):
+        click.echo(f"{mistakes} mistake{'s' if mistakes != 1 else ''}", err=True)
+
+
+def _workflow_command(complaint: Complaint) -> str:
+    """Write a complaint as GitHub Actions reads it from a step's output, with what would end a value escaped."""
+    place = complaint.place
+    where = f",line={place.line},col={place.column},endColumn={place.column + place.width}" if place.line else ""
+    level = "warning" if complaint.warning else "error"
+    return (
+        f"::{level} file={_property(place.file)}{where},title={_property(complaint.problem)}"
+        f"::{_data(f'{complaint.problem}: {complaint.advice}')}"
+    )
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _plain(complaint: Complaint) -> dict[str, object]:

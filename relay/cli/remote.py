@@ -32,7 +32,7 @@ class Remote:
 
     def __init__(self, url: str, token_file: Path | None) -> None:
         self._url = url.rstrip("/")
-        self._token = _token(token_file)
+        self._token = read_token(token_file)
 
     def get(self, path: str, **query: Any) -> Any:
         """Look something up."""
@@ -59,7 +59,8 @@ class Remote:
         return said
 
 
-def _token(token_file: Path | None) -> str:
+def read_token(token_file: Path | None) -> str:
+    """Read a token from its file, or from RELAY_TOKEN. Raises `click.UsageError`."""
     if token_file is None:
         return os.environ.get("RELAY_TOKEN", "").strip()
     try:

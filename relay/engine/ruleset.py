@@ -69,7 +69,7 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
     couriers, missing = _couriers(files)
     if missing and secrets:
         raise Rejected(missing)
-    warnings = (*(_warning(c) for c in missing), *_of_targets(files))
+    warnings = (*(_warning(c) for c in missing), *_of_targets(files), *_of_facts(files))
     return Ruleset(rules, targets, couriers, warnings)
 
 
@@ -139,6 +139,16 @@ def _of_targets(files: list[tuple[Document, RuleFile]]) -> list[Complaint]:
         for document, file in files
         for name, target in file.targets.items()
         for text in target.warnings()
+    ]
+
+
+def _of_facts(files: list[tuple[Document, RuleFile]]) -> list[Complaint]:
+    advice = "mind the spelling; a Prometheus that is newer than Relay's parser may know it"
+    return [
+        _warning(complain_at(document, ("facts", name, "promql"), f'unknown function "{function}"', advice))
+        for document, file in files
+        for name, fact in file.facts.items()
+        if (function := fact.unknown_function())
     ]
 
 

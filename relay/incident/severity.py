@@ -8,13 +8,23 @@ severity only rises.
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, FiniteFloat, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from relay.config.matchers import all_match
+from relay.config.promql import UnknownFunction, read_query
 from relay.config.types import Duration, OneMatcher, Placed, Section, at_least
 from relay.incident.alert import Alert
 from relay.incident.effects import Effect, Measure
@@ -63,11 +73,22 @@ class Fact(Placed):
     promql: str = Field(min_length=1)
     unit: str = ""
 
-    @model_validator(mode="after")
-    def _slots_are_values(self) -> "Fact":
-        if "{{" in _SAFE_SLOT.sub("", self.promql):
+    @field_validator("promql")
+    @classmethod
+    def _can_be_asked(cls, promql: str) -> str:
+        if "{{" in _SAFE_SLOT.sub("", promql):
             raise ValueError('write {{label}} only as a whole value after = or !=, such as service="{{service}}"')
-        return self
+        with suppress(UnknownFunction):
+            read_query(_SLOT.sub("x", promql))
+        return promql
+
+    def unknown_function(self) -> str:
+        """Name a function of the query that the parser does not know, if there is one: perhaps a newer one."""
+        try:
+            read_query(_SLOT.sub("x", self.promql))
+        except UnknownFunction as error:
+            return str(error)
+        return ""
 
 
 class Threshold(Placed):

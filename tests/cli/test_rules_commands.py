@@ -76,10 +76,104 @@ class TestCheck:
         assert refused.exit_code == 1
         assert "2 mistakes" in refused.stderr
 
+    def test_a_query_is_read_as_prometheus_would_read_it(self, rules):
+        written = rules.read_text()
+        line = written.count("\n") + 3
+        rules.write_text(written + "facts:\n  f:\n    promql: sum(rate(x[5m])\n")
+        refused = relay("check", str(rules))
+        assert refused.exit_code == 1
+        assert f"{rules}:{line}:13: " in refused.stdout
+        assert "unclosed left parenthesis" in refused.stdout
+
+    def test_a_function_that_is_not_known_is_a_warning(self, rules):
+        line = rules.read_text().count("\n") + 1
+        rules.write_text(rules.read_text() + "facts: {f: {promql: 'from_the_future(x{a=\"{{a}}\"})'}}\n")
+        warned = relay("check", str(rules))
+        assert warned.exit_code == 0
+        assert f'{rules}:{line}:21: warning: unknown function "from_the_future"' in warned.stdout
+
     def test_a_directory_that_is_not_there(self, tmp_path):
         said = relay("check", str(tmp_path / "nowhere"))
         assert said.exit_code == 1
         assert "nowhere" in said.stdout
+
+
+ALERTMANAGER = """\
+route: {receiver: relay, group_interval: 30s, repeat_interval: 1m}
+receivers:
+  - name: relay
+    webhook_configs:
+      - url: https://relay.example.com/api/v1/webhooks/alertmanager/prod
+        http_config: {follow_redirects: false, authorization: {credentials_file: token}}
+"""
+
+
+class TestCheckAlertmanager:
+    @pytest.fixture
+    def upstream(self, tmp_path):
+        written = tmp_path / "alertmanager.yml"
+        written.write_text(ALERTMANAGER)
+        return written
+
+    def test_it_is_checked_alone_or_with_the_rules(self, upstream, rules):
+        alone = relay("check", "--alertmanager", str(upstream))
+        assert (alone.exit_code, alone.stdout) == (0, f"{upstream} feeds Relay well\n")
+        both = relay("check", str(rules), "--alertmanager", str(upstream))
+        assert both.exit_code == 0
+        assert [line.split(" (")[0] for line in both.stdout.splitlines()] == [
+            "the rules are sound",
+            f"{upstream} feeds Relay well",
+        ]
+
+    def test_mistakes_of_both_are_told_at_once(self, upstream, tmp_path):
+        (tmp_path / "rules.yaml").write_text("route: {policy: payment}\n")
+        upstream.write_text(ALERTMANAGER.replace("http_config", "max_alerts: 5\n        http_config"))
+        said = relay("check", str(tmp_path / "rules.yaml"), "--alertmanager", str(upstream), "-o", "json")
+        assert said.exit_code == 1
+        assert [(found["file"].rpartition("/")[2], found["line"]) for found in json.loads(said.stdout)] == [
+            ("rules.yaml", 1),
+            ("alertmanager.yml", 6),
+        ]
+
+    def test_the_rules_say_what_the_watchdog_is(self, upstream, rules):
+        routed = ALERTMANAGER.replace("}\n", ", routes: [{matchers: [alertname=Beat], receiver: no}]}\n", 1)
+        upstream.write_text(routed + "  - name: no\n")
+        rules.write_text(rules.read_text() + "watchdog: {matchers: [alertname=Beat]}\n")
+        assert "goes to" not in relay("check", "--alertmanager", str(upstream)).stdout
+        warned = relay("check", str(rules), "--alertmanager", str(upstream))
+        assert warned.exit_code == 0
+        assert 'warning: the Watchdog goes to "no", not to Relay' in warned.stdout
+        assert "feeds Relay well, but for the warnings" in warned.stdout
+
+    @pytest.mark.parametrize(("text", "problem"), [(None, "cannot be read"), ("a: [", "mend the YAML here"), ("a", "")])
+    def test_what_cannot_be_read_is_a_mistake(self, tmp_path, text, problem):
+        path = tmp_path / "am.yml"
+        if text:
+            path.write_text(text)
+        said = relay("check", "--alertmanager", str(path))
+        assert said.exit_code == 1
+        assert f"{path}:" in said.stdout
+        assert problem in said.stdout
+
+    def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(self, upstream):
+        upstream.write_text("credentials: hunter2: 5\n")
+        said = relay("check", "--alertmanager", str(upstream))
+        assert f"{upstream}:1:21: mapping values are not allowed" in said.output
+        assert "hunter2" not in said.output
+
+
+def test_mistakes_as_github_reads_them(tmp_path):
+    """What ends a value, a property or a line is escaped as the Actions runner unescapes it."""
+    path = tmp_path / "a,b:100%.yaml"
+    path.write_text('"p,\\n%": 1\n')
+    said = relay("check", str(path), "--format", "github")
+    assert said.exit_code == 1
+    (line,) = said.stdout.splitlines()
+    found = re.fullmatch(r"::error file=([^,:]+),line=1,col=1,endColumn=8,title=([^,:]+)::(.+)", line)
+    assert found
+    assert found[1] == f"{tmp_path}/a%2Cb%3A100%25.yaml"
+    assert found[2] == 'unknown key "p%2C%0A%25"'
+    assert found[3].startswith('unknown key "p,%0A%25": ')
 
 
 class TestExplain:

@@ -193,6 +193,7 @@ R = "rotations: {r: {zone: UTC, starts: 2026-01-05, people: [ada]}}"
 S = "severity: {rules: [{severity: SEV-1, matchers: [a=b]}]}"
 O = "overrides: [{rotation: first, person: ada, starts: 2026-01-05, ends: 2026-01-06}]"  # noqa: E741
 
+F = "facts: {f: {promql: up}}"
 WRONG = [  # a section that is right, what is changed in it, and what is said
     (R, "people: [ada]", "people: []", '"people" has too few: write at least 1'),
     (R, "UTC", "Berlin", '"Berlin" cannot be used: write a time zone as the IANA database names it'),
@@ -259,6 +260,13 @@ WRONG = [  # a section that is right, what is changed in it, and what is said
     (S, "matchers: [a=b]", "facts: {f: {at_least: 5%}}", '"5%" cannot be used: write a number'),
     (S, "rules:", "rulez:", 'unknown key "rulez": did you mean "rules"?'),
     ("facts: {f: {promql: up}}", "promql: up", "promql: ''", "cannot be used: write at least 1 character"),
+    (F, "up", "'sum(rate(x[5m])'", "cannot be used: write PromQL: unclosed left parenthesis"),
+    (F, "up", "'sum by (a) (x{a=\"b\"'", "cannot be used: write PromQL: "),
+    (F, "up", "rate(x)", "cannot be used: write PromQL: expected type matrix in call to function 'rate', got vector"),
+    (F, "up", "'abs(x, y)'", "cannot be used: write PromQL: expected 1 argument(s) in call to 'abs', got 2"),
+    (F, "up", "'x{a=\"{{a}}\"} >'", "cannot be used: write PromQL: "),
+    (F, "up", "'x[5m]'", "write PromQL that gives a number"),
+    (F, "up", "'\"up\"'", "write PromQL that gives a number"),
     ("facts: {f: {promql: up}}", "promql: up", "unit: s", '"promql" is missing: add "promql: ..." here'),
     ("routes: [{matchers: [a=b]}]", "[a=b]", "[]", '"matchers" has too few: write at least 1'),
     ("routes: [{matchers: [a=b]}]", "matchers: [a=b]", "matchers: [a=b], group_by: []", '"group_by" has too few'),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.document import parse
+from relay.config.upstream.lint import lint
 
 PAGE = Path(__file__).parents[2] / "docs" / "integrations" / "alertmanager.md"
 
@@ -24,6 +25,10 @@ def test_the_sample_avoids_every_trap_that_a_setting_can_avoid() -> None:
 
     assert (webhook["send_resolved"], webhook["max_alerts"], webhook["timeout"]) == (True, 0, "10s")
     assert webhook["http_config"]["follow_redirects"] is False
+
+
+def test_relay_finds_nothing_wrong_with_the_sample() -> None:
+    assert lint(parse(sample(), "alertmanager.yml")) == ()
 
 
 @pytest.mark.servers
