@@ -109,6 +109,18 @@ def escalate(id: str, reason: str, url: str, token_file: Path | None, output: st
     _say(Remote(url, token_file).post(f"/api/v1/incidents/{_id(id)}/escalate", {"reason": reason}), output)
 
 
+@incident.command()
+@click.argument("id")
+@click.argument("level")
+@click.option("--reason", required=True, help="Why it is this severe.")
+@remote_options
+@output_option
+def severity(id: str, level: str, reason: str, url: str, token_file: Path | None, output: str) -> None:
+    """Say how severe it is, such as SEV-2: nothing that is computed afterwards changes it."""
+    body = {"severity": level, "reason": reason}
+    _say(Remote(url, token_file).post(f"/api/v1/incidents/{_id(id)}/severity", body), output)
+
+
 def _say(said: Any, output: str) -> None:
     if output == "json":
         as_json(said)

@@ -7,7 +7,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from relay.engine.settle import Answer
 from relay.engine.turn import Turned
 from relay.incident.effects import Page
-from relay.incident.events import EscalationExhausted, Event, Held, LevelPassed, Paged, Resolved, Triggered, WouldHold
+from relay.incident.events import (
+    EscalationExhausted,
+    Event,
+    Held,
+    LevelPassed,
+    Opened,
+    Paged,
+    Resolved,
+    Triggered,
+    WouldAssess,
+    WouldHold,
+)
 from relay.integrations.courier import Again, Never
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -62,9 +73,10 @@ class Metrics:
             "relay_incidents_triggered_total", "Times people were needed for an incident.", registry=registry
         )
         self.held = Counter("relay_incidents_held_total", "Decisions to page nobody for now.", registry=registry)
-        self.would_hold = Counter(
-            "relay_windows_would_hold_total",
-            "Incidents that paged, and that a maintenance window in shadow would have held.",
+        self.would = Counter(
+            "relay_shadow_total",
+            "Times that a rule in shadow would have decided otherwise: a window, a severity rule, a route.",
+            ["rule"],
             registry=registry,
         )
         self.resolved = Counter("relay_incidents_resolved_total", "Incidents that were over.", registry=registry)
@@ -190,8 +202,10 @@ class Metrics:
                 self.triggered.inc()
             case Held():
                 self.held.inc()
-            case WouldHold():
-                self.would_hold.inc()
+            case WouldHold() | WouldAssess():
+                self.would.labels("window" if isinstance(event, WouldHold) else "severity").inc()
+            case Opened(would=would) if would:
+                self.would.labels("route").inc()
             case Resolved():
                 self.resolved.inc()
                 if event.unpaged:

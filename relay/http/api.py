@@ -26,11 +26,12 @@ from relay.http.views import (
     QuarantineView,
     Resolve,
     Said,
+    SetSeverity,
     Verification,
     detail,
     view,
 )
-from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved
+from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved, SeveritySet
 from relay.incident.lifecycle import PHASES, NotNow
 from relay.incident.telling import tell
 from relay.store.database import StoreUnavailable
@@ -101,6 +102,12 @@ async def escalate(request: web.Request) -> web.Response:
     """Page the next level now."""
     caller, asked = await read_asked(request, Escalate)
     return await _happen(request, Escalated(caller.name, asked.reason))
+
+
+async def set_severity(request: web.Request) -> web.Response:
+    """Say how severe it is."""
+    caller, asked = await read_asked(request, SetSeverity)
+    return await _happen(request, SeveritySet(caller.name, asked.severity, asked.reason))
 
 
 async def quarantine(request: web.Request) -> web.Response:
@@ -263,6 +270,16 @@ ROUTES = (
         "Page the next level now",
         role="responder",
         takes=Escalate,
+        gives=Said,
+        refusals=_COMMAND,
+    ),
+    Route(
+        "POST",
+        _INCIDENT + "/severity",
+        set_severity,
+        "Say how severe it is: nothing that is computed afterwards changes it",
+        role="responder",
+        takes=SetSeverity,
         gives=Said,
         refusals=_COMMAND,
     ),

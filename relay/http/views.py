@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from relay.incident.alert import Alert
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import possible
-from relay.incident.severity import spell_level
+from relay.incident.severity import SeverityLevel, spell_level
 from relay.incident.telling import tell
 from relay.incident.wording import title
 from relay.store.reading import Entry
@@ -132,6 +132,13 @@ class Escalate(_Asked):
     """Page the next level now."""
 
     reason: str = Field(default="", max_length=10_000)
+
+
+class SetSeverity(_Asked):
+    """Say how severe it is."""
+
+    severity: SeverityLevel
+    reason: str = Field(min_length=1, max_length=10_000)
 
 
 class QuarantineView(BaseModel):

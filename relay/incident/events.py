@@ -25,6 +25,8 @@ class Opened:
     """The `group_by` labels that all its alerts share."""
     plan: Plan
     """Whom to page in which order; fixed for the life of the incident."""
+    would: str = ""
+    """The route in shadow that would have been taken instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,14 @@ class WouldHold:
 
 
 @dataclass(frozen=True, slots=True)
+class WouldAssess:
+    """A severity rule in shadow would make it worse, were it enforced."""
+
+    severity: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reconsidered:
     """The rules have changed: what is held is looked at again."""
 
@@ -156,6 +166,15 @@ class AckExpired:
     """Who had answered has not said anything for long, and it still fires: people are asked again."""
 
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeveritySet:
+    """Somebody says how severe it is; nothing that is computed afterwards changes it."""
+
+    by: str
+    severity: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +283,7 @@ Event = (
     | Assessed
     | Held
     | WouldHold
+    | WouldAssess
     | Reconsidered
     | Triggered
     | Paged
@@ -271,6 +291,7 @@ Event = (
     | EscalationExhausted
     | Acknowledged
     | AckExpired
+    | SeveritySet
     | Escalated
     | NoteAdded
     | Resolved

@@ -26,8 +26,10 @@ from relay.incident.events import (
     Paged,
     Reopened,
     Resolved,
+    SeveritySet,
     Triggered,
     Undeliverable,
+    WouldAssess,
 )
 from relay.incident.lifecycle import AWAKE, follow
 from relay.incident.plan import Plan, Ring
@@ -53,6 +55,10 @@ class Incident:
     severity: int | None = None
     because: str = ""
     could_be: int | None = None
+    would_be: int | None = None
+    """What rules in shadow would make of it, where that is worse."""
+    set_by: str = ""
+    """Who has said how severe it is; empty while it is computed."""
     facts: Mapping[str, float] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
 
@@ -204,6 +210,10 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
             return held if held.step < 0 else held.but(step=-1, round=held.round + 1, rings=(), triggered_at=None)
         case Triggered():
             return incident.but(triggered_at=now, doubt="")
+        case WouldAssess(severity):
+            return incident.but(would_be=severity)
+        case SeveritySet(by):
+            return incident.but(set_by=by)
         case Acknowledged(by):
             return incident.but(acknowledged_at=now, acknowledged_by=by)
         case AckExpired():
@@ -231,6 +241,8 @@ def _again(incident: Incident) -> Incident:
         severity=None,
         because="",
         could_be=None,
+        would_be=None,
+        set_by="",
         facts={},
         unknown={},
         held_by="",

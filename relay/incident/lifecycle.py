@@ -26,8 +26,10 @@ from relay.incident.events import (
     Reconsidered,
     Reopened,
     Resolved,
+    SeveritySet,
     Triggered,
     Undeliverable,
+    WouldAssess,
     WouldHold,
 )
 
@@ -43,7 +45,7 @@ PHASES: dict[str, str] = {
 _ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated, AlertsMuted)
 _TIME = (DeadlineSet, DeadlineMet, DeadlineMissed)
 _ANSWERS = (Delivered, Undeliverable, Measured)
-_RECORDS = (NoteAdded, Assessed, WouldHold)
+_RECORDS = (NoteAdded, Assessed, SeveritySet, WouldAssess, WouldHold)
 _PAGING = (Paged, LevelPassed, EscalationExhausted, Escalated)
 
 
@@ -108,7 +110,13 @@ def follow(phase: str, event: Event) -> str:
     return leads_to
 
 
-_VERBS: dict[type[Event], str] = {Acknowledged: "ack", Escalated: "escalate", NoteAdded: "note", Resolved: "resolve"}
+_VERBS: dict[type[Event], str] = {
+    Acknowledged: "ack",
+    Escalated: "escalate",
+    NoteAdded: "note",
+    Resolved: "resolve",
+    SeveritySet: "severity",
+}
 
 
 def possible(phase: str) -> list[str]:

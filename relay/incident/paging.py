@@ -44,6 +44,9 @@ def react(
         case Assessed(severity, because, was=was) if was is not None and severity < was:
             what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"
             yield from _update(incident, what, link_base, now)
+        case Assessed(severity, because, was=was) if was is not None and severity > was:
+            what = f"lowered from {spell_level(was)} to {spell_level(severity)}: {because}"
+            yield from _update(incident, what, link_base, now)
         case Acknowledged(by, via):
             yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings if ring.key != via)
         case Resolved(because, by, via):

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class Route(Placed):
     """A branch: alerts that meet all `matchers` go down it. What it does not say, it takes from above."""
 
     name: str = ""
+    mode: Literal["enforce", "shadow"] = "enforce"
+    """A shadow is never taken: incidents say where it would have led."""
     matchers: tuple[OneMatcher, ...] = Field(min_length=1)
     policy: str | None = None
     group_by: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -51,6 +53,8 @@ class Destination:
     group_by: tuple[str, ...]
     path: tuple[Root | Route, ...]
     hold_for: timedelta = timedelta()
+    would: str = ""
+    """The branch in shadow that would have been taken instead."""
 
     @property
     def because(self) -> str:
@@ -66,12 +70,24 @@ def choose(root: Root, more: tuple[Route, ...], labels: Mapping[str, str]) -> De
     path: tuple[Root | Route, ...] = (root,)
     policy, group_by, hold_for = root.policy, root.group_by, root.hold_for
     branches = (*root.routes, *more)
-    while taken := next((b for b in branches if all_match(b.matchers, labels)), None):
+    would = ""
+    while taken := next((b for b in branches if b.mode == "enforce" and all_match(b.matchers, labels)), None):
+        would = would or _would(branches, taken, labels)
         path = (*path, taken)
         policy, group_by = taken.policy or policy, taken.group_by or group_by
         hold_for = hold_for if taken.hold_for is None else taken.hold_for
         branches = taken.routes
-    return Destination(policy, group_by, path, hold_for)
+    return Destination(policy, group_by, path, hold_for, would or _would(branches, None, labels))
+
+
+def _would(branches: tuple[Route, ...], taken: Route | None, labels: Mapping[str, str]) -> str:
+    """The branch in shadow that would have been taken before the one that is."""
+    for branch in branches:
+        if branch is taken:
+            return ""
+        if branch.mode == "shadow" and all_match(branch.matchers, labels):
+            return f"route {branch.name or ', '.join(map(str, branch.matchers))} ({branch.place})"
+    return ""
 
 
 def group(destination: Destination, labels: Mapping[str, str]) -> dict[str, str]:

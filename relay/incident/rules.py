@@ -88,6 +88,7 @@ def _scale(files: Files) -> Scale:
         default=next((s.default for s in sections if s.default), 3),
         page_at_least=next((s.page_at_least for s in sections if s.page_at_least), LEAST),
         measure_every=next((s.measure_every for s in sections if s.measure_every), timedelta(minutes=1)),
+        lower_after=next((s.lower_after for s in sections if s.lower_after), None),
         rules=tuple(rule for section in sections for rule in section.rules),
         facts={name: fact for _, file in files for name, fact in file.facts.items()},
     )
@@ -113,7 +114,7 @@ def _written_once(files: Files) -> Iterable[Complaint]:
         for section in ("route", "resolution", "watchdog"):
             if getattr(file, section) is not None:
                 yield from _again(seen, document, (section,))
-        for key in ("default", "page_at_least", "measure_every"):
+        for key in ("default", "page_at_least", "measure_every", "lower_after"):
             if file.severity and getattr(file.severity, key) is not None:
                 yield from _again(seen, document, ("severity", key))
         for number, window in enumerate(file.windows):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -30,16 +30,23 @@ from relay.incident.alert import Alert
 from relay.incident.effects import Effect, Measure
 from relay.incident.events import (
     AlertsFired,
+    AlertsResolved,
     Assessed,
+    DeadlineMet,
     DeadlineMissed,
     DeadlineSet,
     Event,
     Measured,
     Reopened,
+    SeveritySet,
+    WouldAssess,
 )
 from relay.incident.incident import Incident
 
 LEAST = 5
+WORST_FOR_PEOPLE = 2
+"""This severity and worse are lowered by people alone."""
+LOWER = "severity/lower"
 
 
 def _read_level(value: Any) -> int:
@@ -115,6 +122,8 @@ class SeverityRule(Placed):
     """Alerts that meet all `matchers`, while all `facts` hold, are at least this severe."""
 
     name: str = ""
+    mode: Literal["enforce", "shadow"] = "enforce"
+    """A shadow changes nothing: the timeline says what it would have made of it."""
     severity: SeverityLevel
     matchers: tuple[OneMatcher, ...] = ()
     facts: dict[str, Threshold] = Field(default_factory=dict)
@@ -148,6 +157,8 @@ class Severity(Section):
     page_at_least: SeverityLevel | None = None
     """The least severe that still pages (SEV-5 when left out: everything pages)."""
     measure_every: Annotated[Duration, at_least(timedelta(seconds=1))] | None = None
+    lower_after: Annotated[Duration, at_least(timedelta(minutes=1))] | None = None
+    """How long it must have been milder, with nothing unknown, before it is lowered; never when left out."""
     rules: tuple[SeverityRule, ...] = ()
 
 
@@ -158,14 +169,19 @@ class Scale:
     default: int = 3
     page_at_least: int = LEAST
     measure_every: timedelta = timedelta(minutes=1)
+    lower_after: timedelta | None = None
     rules: tuple[SeverityRule, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-def assess(scale: Scale, alerts: Iterable[Alert], facts: Mapping[str, float]) -> Assessed:
-    """Evaluate every rule; the worst that holds wins, with the reason and the values."""
+def assess(scale: Scale, alerts: Iterable[Alert], facts: Mapping[str, float], mode: str = "enforce") -> Assessed:
+    """Evaluate every rule; the worst that holds wins, with the reason and the values.
+
+    With the mode `shadow`, rules in shadow count as well.
+    """
     alerts = list(alerts)
-    applying = [rule for rule in scale.rules if any(all_match(rule.matchers, a.labels) for a in alerts)]
+    counting = [rule for rule in scale.rules if mode in ("shadow", rule.mode)]
+    applying = [rule for rule in counting if any(all_match(rule.matchers, a.labels) for a in alerts)]
     hits = [rule for rule in applying if rule.verdict(facts) is True]
     worst = min(
         hits, key=lambda rule: rule.severity, default=None
@@ -180,17 +196,21 @@ def assess(scale: Scale, alerts: Iterable[Alert], facts: Mapping[str, float]) ->
     )
 
 
-REACTS_TO = frozenset({AlertsFired, Reopened, Measured, DeadlineMissed})
+REACTS_TO = frozenset({AlertsFired, AlertsResolved, Reopened, Measured, SeveritySet, DeadlineMissed})
 
 
 def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
     """Assess when alerts or facts come; ask for facts that could make it worse, again and again while it is open."""
     match event:
         case AlertsFired(alerts=fresh):
-            assessed = _never_lower(incident, _with_open_questions(incident, assess(scale, fresh, incident.facts)))
+            assessed = _raise_only(incident, _with_open_questions(incident, assess(scale, fresh, incident.facts)))
             yield assessed
+            yield from _would(incident, scale, fresh, assessed)
             if "severity/measure" not in incident.deadlines:
                 yield from _measure(incident, assessed.severity, scale, now)
+            yield from _consider_lower(incident, scale, now)
+        case AlertsResolved() if incident.alerts and incident.severity is not None:
+            yield from _consider_lower(incident, scale, now)
         case Reopened():
             assessed = assess(scale, incident.alerts.values(), {})
             yield assessed
@@ -198,7 +218,23 @@ def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iter
         case DeadlineMissed("severity/measure"):
             yield from _measure(incident, incident.severity or LEAST, scale, now)
         case Measured():
-            yield _never_lower(incident, assess(scale, incident.alerts.values(), incident.facts))
+            assessed = _raise_only(incident, assess(scale, incident.alerts.values(), incident.facts))
+            yield assessed
+            yield from _would(incident, scale, incident.alerts.values(), assessed)
+            yield from _consider_lower(incident, scale, now)
+        case DeadlineMissed("severity/lower"):
+            if (milder := _milder(incident, scale)) is not None:
+                yield replace(milder, was=incident.severity)
+        case SeveritySet(by, severity, reason):
+            yield Assessed(severity, f"{by} says so: {reason}", was=incident.severity)
+
+
+def _would(incident: Incident, scale: Scale, alerts: Iterable[Alert], assessed: Assessed) -> Iterator[WouldAssess]:
+    """Say what rules in shadow would have made of it, whenever that is worse than was said before."""
+    if any(rule.mode == "shadow" for rule in scale.rules):
+        would = assess(scale, alerts, incident.facts, "shadow")
+        if would.severity < min(assessed.severity, incident.would_be or LEAST + 1):
+            yield WouldAssess(would.severity, would.because)
 
 
 def _with_open_questions(incident: Incident, fresh: Assessed) -> Assessed:
@@ -207,21 +243,44 @@ def _with_open_questions(incident: Incident, fresh: Assessed) -> Assessed:
     return replace(fresh, could_be=could_be)
 
 
-def _never_lower(incident: Incident, new: Assessed) -> Assessed:
-    if incident.severity is None or new.severity < incident.severity:
+def _raise_only(incident: Incident, new: Assessed) -> Assessed:
+    """At once it only gets worse; and what somebody has said stands, beside what is computed."""
+    if incident.severity is None or (new.severity < incident.severity and not incident.set_by):
         could_be = new.could_be if new.could_be and new.could_be < new.severity else None
         return Assessed(new.severity, new.because, could_be, new.unknown, incident.severity)
-    could_be = new.could_be if new.could_be and new.could_be < incident.severity else None
+    worst = min(new.severity, new.could_be or LEAST) if incident.set_by else new.could_be
+    could_be = worst if worst and worst < incident.severity else None
     return Assessed(incident.severity, incident.because, could_be, new.unknown, incident.severity)
 
 
+def _consider_lower(incident: Incident, scale: Scale, now: datetime) -> Iterator[Event]:
+    """Wait and see whether it stays milder, for as long as the rules say."""
+    if scale.lower_after is None:
+        return
+    is_milder = _milder(incident, scale) is not None
+    if is_milder and LOWER not in incident.deadlines:
+        yield DeadlineSet(LOWER, now + scale.lower_after)
+    elif not is_milder and LOWER in incident.deadlines:
+        yield DeadlineMet(LOWER)
+
+
+def _milder(incident: Incident, scale: Scale) -> Assessed | None:
+    """What it would be now, where that is milder, nothing is unknown, and a machine may say so (not of SEV-1 and 2)."""
+    if incident.set_by or incident.severity is None or incident.severity <= WORST_FOR_PEOPLE or incident.truncated:
+        return None
+    new = assess(scale, incident.alerts.values(), incident.facts)
+    return new if new.severity > incident.severity and new.could_be is None else None
+
+
 def _measure(incident: Incident, severity: int, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
-    """Ask for the facts of rules that would make it worse than it is."""
+    """Ask for the facts of rules that would make it worse than it is; of all, where it may become milder."""
     alerts = incident.alerts.values()
+    may_be_lowered = scale.lower_after is not None and severity > WORST_FOR_PEOPLE
     wanted = {
         name
         for rule in scale.rules
-        if rule.facts and rule.severity < severity and any(all_match(rule.matchers, a.labels) for a in alerts)
+        if rule.severity < severity or may_be_lowered
+        if rule.facts and any(all_match(rule.matchers, alert.labels) for alert in alerts)
         for name in rule.facts
     }
     wanted |= {limit.fact for jump in (incident.plan.jumps if incident.plan else ()) for limit in jump.facts}

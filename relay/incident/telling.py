@@ -29,8 +29,10 @@ from relay.incident.events import (
     Reconsidered,
     Reopened,
     Resolved,
+    SeveritySet,
     Triggered,
     Undeliverable,
+    WouldAssess,
     WouldHold,
 )
 from relay.incident.reconcile import ABSENT
@@ -44,9 +46,10 @@ def tell(event: Event) -> str:
 
 def _of_alerts(event: Event) -> str:
     match event:
-        case Opened(group, plan):
+        case Opened(group, plan, would):
             labels = ", ".join(f"{k}={v}" for k, v in group.items()) or "no labels in common"
-            return f"opened for {labels}: policy {plan.policy} ({plan.place}), by {plan.route}"
+            shadow = f" (in shadow, and not taken: {would})" if would else ""
+            return f"opened for {labels}: policy {plan.policy} ({plan.place}), by {plan.route}{shadow}"
         case AlertsFired(alerts, doubt, more, missed):
             how = "; no message has told of it, its source was asked" if missed else f"; {doubt}" if doubt else ""
             return f"{_names(alerts, more)} fired{how}"
@@ -72,6 +75,8 @@ def _of_decisions(event: Event) -> str:
             return f"{change}: {because}{could}"
         case Held(by, until):
             return f"held until {until:%Y-%m-%d %H:%M:%S} UTC by {by}"
+        case WouldAssess(severity, because):
+            return f"would be {spell_level(severity)} (in shadow: it is not): {because}"
         case WouldHold(by):
             return f"would be held by {by} (in shadow: it is not)"
         case Triggered(because):
@@ -104,6 +109,8 @@ def _of_people(event: Event) -> str:
             return f"acknowledged by {by}"
         case AckExpired(by):
             return f"the acknowledgement by {by} has expired, and it still fires"
+        case SeveritySet(by, severity, reason):
+            return f"{by} says that it is {spell_level(severity)}: {reason}"
         case Escalated(by, reason):
             return f"escalated by {by}" + (f": {reason}" if reason else "")
         case NoteAdded(by, text):

@@ -61,8 +61,9 @@ class Place:
         """The event with which an incident of this group begins: it pins the escalation plan."""
         policy = self.destination.policy
         pinned = self.rules.policies[policy]
-        plan = pinned.plan(policy, self.rules.revision, self.destination.because, self.destination.hold_for)
-        return Opened(self.group, plan)
+        found = self.destination
+        plan = pinned.plan(policy, self.rules.revision, found.because, found.hold_for)
+        return Opened(self.group, plan, found.would)
 
 
 def compare(known: Known | None, told: Alert, now: datetime) -> Difference:

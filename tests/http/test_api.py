@@ -29,7 +29,7 @@ async def test_an_incident_is_shown_with_its_timeline_and_what_can_be_done(relay
     status, shown = await relay.ask("GET", incident, role="viewer")
     assert status == 200
     assert shown["title"].startswith("SEV-3 checkout: HighErrorRate (1 alert fires, since ")
-    assert shown["can"] == ["ack", "escalate", "note", "resolve"]
+    assert shown["can"] == ["ack", "escalate", "note", "resolve", "severity"]
     assert [entry["kind"] for entry in shown["timeline"]][:5] == [
         "Opened",
         "AlertsFired",
@@ -60,6 +60,17 @@ async def test_people_act_in_words(relay, incident):
     ]
     _, shown = await relay.ask("GET", incident, role="viewer")
     assert [e["actor"] for e in shown["timeline"] if e["kind"] == "Acknowledged"] == ["responder"]
+
+
+async def test_somebody_says_how_severe_it_is(relay, incident):
+    asked = {"severity": "SEV-1", "reason": "money is lost"}
+    status, said = await relay.ask("POST", f"{incident}/severity", asked, role="responder")
+    assert (status, said["said"]) == (200, "INC-1: responder says that it is SEV-1: money is lost")
+    assert said["incident"]["severity"] == "SEV-1"
+    assert (await relay.ask("POST", f"{incident}/severity", {"severity": "SEV-9", "reason": "x"}, "responder"))[
+        0
+    ] == 422
+    assert (await relay.ask("POST", f"{incident}/severity", {"severity": "SEV-2"}, "responder"))[0] == 422
 
 
 async def test_what_cannot_happen_is_409_in_words(relay, incident):

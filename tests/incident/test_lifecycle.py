@@ -128,10 +128,10 @@ def test_what_a_phase_does_not_list_is_refused_in_words():
 
 def test_what_people_can_do_in_each_phase():
     assert {phase: possible(phase) for phase in PHASES} == {
-        "new": ["note", "resolve"],
-        "held": ["ack", "note", "resolve"],
-        "triggered": ["ack", "escalate", "note", "resolve"],
-        "acknowledged": ["ack", "escalate", "note", "resolve"],
+        "new": ["note", "resolve", "severity"],
+        "held": ["ack", "note", "resolve", "severity"],
+        "triggered": ["ack", "escalate", "note", "resolve", "severity"],
+        "acknowledged": ["ack", "escalate", "note", "resolve", "severity"],
         "resolved": ["note"],
         "closed": ["note"],
     }
