@@ -108,7 +108,7 @@ def test_a_severity_rule_in_shadow_changes_nothing_and_says_so_when_it_is_new():
     story = Playbook(rules(text, facts=FACTS)).fires()
     story.when(Measured({"errors": 0.9})).when(Measured({"errors": 0.9}))
     would = [(e.severity, e.because) for _, e in story.story.happened if isinstance(e, WouldAssess)]
-    assert would == [(2, "rule label (rules.yaml:23)"), (1, "rule new (rules.yaml:22); errors = 0.9 (>= 0.5)")]
+    assert would == [(2, "rule label (rules.yaml:22)"), (1, "rule new (rules.yaml:21); errors = 0.9 (>= 0.5)")]
     assert story.incident.severity == 3
 
 
