@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "relay.cli.check:check",
     "test": "relay.cli.rehearse:test",
     "simulate": "relay.cli.rehearse:simulate",
+    "replay": "relay.cli.replay:replay_command",
     "explain": "relay.cli.explain:explain",
     "backtest": "relay.cli.backtest:backtest",
     "incident": "relay.cli.incident:incident",

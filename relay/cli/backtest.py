@@ -10,57 +10,26 @@ import click
 from relay.cli.backtest_report import as_plain, show
 from relay.cli.history import History, Unanswered
 from relay.cli.output import as_json, output_option
+from relay.cli.parameters import Duration, MatcherOption, Moment
 from relay.cli.recorded import incidents
 from relay.cli.remote import SERVER, Remote, read_token
 from relay.clock import WallClock
-from relay.config.matchers import Matcher, parse_matcher
+from relay.config.matchers import Matcher
 from relay.config.promql import Comparison, UnknownFunction, comparison, read_query
-from relay.config.types import duration
 from relay.reports.backtest import Grid
 from relay.reports.tradeoffs import Asked
 
 MOST_POINTS = 500_000
 
 
-class _Duration(click.ParamType[timedelta]):
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        try:
-            return value if isinstance(value, timedelta) else duration("0s" if value == "0" else str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Moment(click.ParamType[datetime]):
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f'"{value}" is not a time: write 2026-03-29T02:30+02:00', param, ctx)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-class _Matcher(click.ParamType[Matcher]):
-    name = "matcher"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Matcher:
-        try:
-            return parse_matcher(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command()
 @click.argument("expr")
-@click.option("--for", "wait", type=_Duration(), default="0s", show_default=True, help="The rule's `for`.")
-@click.option("--since", type=_Duration(), default="30d", show_default=True, help="How far to look back.")
-@click.option("--until", type=_Moment(), help="Where to end, such as 2026-03-29T02:30 (UTC).  [default: now]")
-@click.option("--step", type=_Duration(), default="1m", show_default=True, help="The rule's evaluation interval.")
-@click.option("--short", type=_Duration(), default="5m", show_default=True, help="A firing that ends within is short.")
-@click.option("--match", "matchers", type=_Matcher(), multiple=True, help="Only incidents of these labels.")
+@click.option("--for", "wait", type=Duration(), default="0s", show_default=True, help="The rule's `for`.")
+@click.option("--since", type=Duration(), default="30d", show_default=True, help="How far to look back.")
+@click.option("--until", type=Moment(), help="Where to end, such as 2026-03-29T02:30 (UTC).  [default: now]")
+@click.option("--step", type=Duration(), default="1m", show_default=True, help="The rule's evaluation interval.")
+@click.option("--short", type=Duration(), default="5m", show_default=True, help="A firing that ends within is short.")
+@click.option("--match", "matchers", type=MatcherOption(), multiple=True, help="Only incidents of these labels.")
 @click.option("--prometheus", envvar="PROMETHEUS_URL", default="http://127.0.0.1:9090", show_default=True)
 @click.option("--prometheus-token-file", type=click.Path(path_type=Path), help="File that holds its bearer token.")
 @click.option("--url", envvar="RELAY_URL", help="Where Relay is, to compare with its incidents.")

@@ -78,7 +78,8 @@ class Rehearsal:
         self.sent: list[Sent] = []
         """What reached the world, in order."""
         self._answers: list[Answer] = []
-        self._next: datetime | None = None
+        self.next_moment: datetime | None = None
+        """The next time at which there is something to do."""
 
     def receive(self, body: bytes, source: str = "prod") -> None:
         """A source posts; the body is durable, and not yet decided."""
@@ -114,14 +115,14 @@ class Rehearsal:
             said = self.vendor(errand.effect)
             self.sent.append(Sent(now, errand.incident, errand.effect, said))
             self._answers.append(Answer(errand, said))
-        self._next = turned.next_moment
+        self.next_moment = turned.next_moment
         return turned
 
     def wait(self, until: datetime) -> None:
         """Let time pass, from deadline to deadline."""
         self.settle()
-        while self._next is not None and self._next <= until:
-            self.clock.set(max(self._next, self.clock.now()))
+        while self.next_moment is not None and self.next_moment <= until:
+            self.clock.set(max(self.next_moment, self.clock.now()))
             self.settle()
         self.clock.set(until)
         self.settle()

@@ -98,7 +98,7 @@ class Prometheus:
         told = answer.told()
         if answer.status != 200 or told.get("status") != "success":
             return str(self._exchange.refusal(answer))
-        return _read(told)
+        return read_answer(told)
 
     def _remember(self, query: str, found: float | str) -> None:
         believed = self._believed if isinstance(found, float) else timedelta(seconds=FAILURE_BELIEVED)
@@ -108,7 +108,7 @@ class Prometheus:
             del self._memory[next(iter(self._memory))]
 
 
-def _read(told: Mapping[str, Any]) -> float | str:
+def read_answer(told: Mapping[str, Any]) -> float | str:
     """Read an instant query's answer: one finite number, or the reason why it is none."""
     if warning := _of_missing_data(told.get("warnings")):
         return f"Prometheus warns that data is missing: {cut(warning, 200)}"
