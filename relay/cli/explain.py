@@ -67,7 +67,7 @@ def explain(
 def _explain(
     rules: Rules, labels: dict[str, str], now: datetime, facts: dict[str, float], span: timedelta
 ) -> dict[str, Any]:
-    alert = Alert("explain", "0", labels, {}, now)
+    alert = rules.services.enrich(Alert("explain", "0", labels, {}, now))
     if is_watchdog(alert, rules):
         return {"because": ["it is a watchdog: it proves that alerting works, and is never an incident"], "story": []}
     story = Story(rules, now, pagers_work=True)
@@ -77,7 +77,7 @@ def _explain(
     if facts:
         story.happen(Measured(facts, {}))
     story.wait(now + span)
-    destination = choose(rules.root, rules.routes, labels)
+    destination = choose(rules.root, rules.routes, alert.labels)
     path = [f"route     {_branch(branch)} ({branch.place})" for branch in destination.path]
     policy = rules.policies[destination.policy]
     return {

@@ -6,7 +6,7 @@ A webhook that cannot be decided stops no other: it is kept, counted, and paged 
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -92,11 +92,20 @@ def _decide_all(
         labels = {"alertname": "RelayAlertsQuarantined", "source": source}
         summary = f"{count} alerts from {source} were accepted, and cannot be read. See: relay quarantine"
         _page_for(transaction, f"quarantined-{source}", labels, summary, rules, now, drained)
+    webhooks = [_enriched(one, rules) for one in webhooks]
     _prepare(transaction.incidents, webhooks, rules)
     for one in webhooks:
         _decide_or_fail_open(transaction, one, rules, now, drained)
     drained.webhooks = len(webhooks)
     drained.waits = [(now - one.received.received_at).total_seconds() for one in webhooks]
+
+
+def _enriched(one: Arrived, rules: Rules) -> Arrived:
+    """Let the alerts say what the catalogue knows of their services, so that every matcher sees it."""
+    if not rules.services.services:
+        return one
+    alerts = tuple(rules.services.enrich(alert) for alert in one.webhook.alerts)
+    return Arrived(one.received, replace(one.webhook, alerts=alerts))
 
 
 def set_aside(transaction: Transaction, rules: Rules, now: datetime) -> Drained:

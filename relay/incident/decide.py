@@ -7,6 +7,7 @@ from datetime import datetime
 
 from relay.config.matchers import Matcher
 from relay.incident import escalation, fallback, holding, paging, resolution, severity
+from relay.incident.catalog import Catalog
 from relay.incident.effects import AcknowledgePage, Announce, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.incident.escalation import Roster
 from relay.incident.events import Event
@@ -37,6 +38,7 @@ class Rules:
     roster: Roster = field(default_factory=Roster)
     fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
     """What stands in for a target that does not take a page in."""
+    services: Catalog = field(default_factory=Catalog)
     resolution: Resolution = field(default_factory=Resolution)
     watchdog: tuple[Matcher, ...] = ()
     """Alerts that always fire, to prove that alerting works: they are noted, and never an incident."""
@@ -85,6 +87,6 @@ def _consequences(incident: Incident, event: Event, rules: Rules, now: datetime)
     if "fallback" in awake and kind in fallback.REACTS_TO:
         yield from fallback.react(incident, event, rules.fallbacks, now)
     if "paging" in awake and kind in paging.REACTS_TO:
-        yield from paging.react(incident, event, rules.link_base, rules.windows, now)
+        yield from paging.react(incident, event, rules.link_base, rules.services, rules.windows, now)
     if "resolution" in awake and kind in resolution.REACTS_TO:
         yield from resolution.react(incident, event, rules.resolution, now)

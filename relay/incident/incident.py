@@ -34,6 +34,9 @@ from relay.incident.events import (
 from relay.incident.lifecycle import AWAKE, follow
 from relay.incident.plan import Plan, Ring
 
+SERVICE_LABELS = ("service", "app", "job", "namespace")
+"""Labels that name what is broken, the most telling first."""
+
 
 @dataclass(frozen=True)
 class Incident:
@@ -119,7 +122,7 @@ class Incident:
     def service(self) -> str:
         """What is broken: the `service` label its alerts share, or what comes nearest."""
         labels = {**self.common_labels(), **self.group}
-        for name in ("service", "app", "job", "namespace"):
+        for name in SERVICE_LABELS:
             if labels.get(name):
                 return labels[name]
         return next(iter(self.group.values()), "unknown service")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from relay.incident import wording
+from relay.incident.catalog import Catalog
 from relay.incident.effects import AcknowledgePage, Effect, Page, ResolvePage, UpdatePage
 from relay.incident.events import (
     Acknowledged,
@@ -31,22 +32,22 @@ REACTS_TO = frozenset({Paged, AlertsFired, DeadlineMissed, Assessed, Acknowledge
 
 
 def react(
-    incident: Incident, event: Event, link_base: str, windows: Windows, now: datetime
+    incident: Incident, event: Event, link_base: str, services: Catalog, windows: Windows, now: datetime
 ) -> Iterator[Event | Effect]:
     """Tell those who are rung: at first, when it grows or gets worse, when somebody is on it, when it is over."""
     match event:
         case Paged(ring):
-            yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, now), ring.user)
+            yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, services, now), ring.user)
         case AlertsFired() if incident.rings and UPDATE not in incident.deadlines:
             yield DeadlineSet(UPDATE, now + UPDATE_AFTER)
         case DeadlineMissed("paging/update") if not hushed(windows, incident.alerts.values(), now):
-            yield from _update(incident, f"{wording.count(len(incident.alerts))} now", link_base, now)
+            yield from _update(incident, f"{wording.count(len(incident.alerts))} now", link_base, services, now)
         case Assessed(severity, because, was=was) if was is not None and severity < was:
             what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"
-            yield from _update(incident, what, link_base, now)
+            yield from _update(incident, what, link_base, services, now)
         case Assessed(severity, because, was=was) if was is not None and severity > was:
             what = f"lowered from {spell_level(was)} to {spell_level(severity)}: {because}"
-            yield from _update(incident, what, link_base, now)
+            yield from _update(incident, what, link_base, services, now)
         case Acknowledged(by, via):
             yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings if ring.key != via)
         case Resolved(because, by, via):
@@ -54,6 +55,6 @@ def react(
             yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings if ring.key != via)
 
 
-def _update(incident: Incident, what: str, link_base: str, now: datetime) -> Iterator[Effect]:
+def _update(incident: Incident, what: str, link_base: str, services: Catalog, now: datetime) -> Iterator[Effect]:
     for ring in incident.rings:
-        yield UpdatePage(ring.target, ring.key, wording.notice(incident, ring, link_base, now), what)
+        yield UpdatePage(ring.target, ring.key, wording.notice(incident, ring, link_base, services, now), what)

@@ -12,6 +12,7 @@ from relay.config.document import Route as Way
 from relay.config.matchers import Matcher, parse_matcher
 from relay.config.types import OneMatcher, Section
 from relay.incident import oncall
+from relay.incident.catalog import Catalog, Service
 from relay.incident.decide import Rules
 from relay.incident.escalation import Roster
 from relay.incident.maintenance import Windows
@@ -41,6 +42,7 @@ class RuleFile(Section):
     windows: tuple[Window, ...] = ()
     severity: Severity | None = None
     facts: dict[str, Fact] = Field(default_factory=dict)
+    services: dict[str, Service] = Field(default_factory=dict)
     resolution: Resolution | None = None
     watchdog: Watchdog | None = None
 
@@ -64,6 +66,7 @@ def join(files: Files, targets: Iterable[str], revision: str = "", link_base: st
         scale=_scale(files),
         windows=Windows(window for _, file in files for window in file.windows),
         roster=Roster(known.people, known.rotations, tuple(o for _, f in files for o in f.overrides)),
+        services=Catalog(known.services),
         resolution=next((file.resolution for _, file in files if file.resolution), Resolution()),
         watchdog=_watchdog(files),
         revision=revision,
@@ -79,6 +82,7 @@ class _Known:
         self.policies = {name: policy for _, file in files for name, policy in file.policies.items()}
         self.people = {name: person for _, file in files for name, person in file.people.items()}
         self.rotations = {name: rotation for _, file in files for name, rotation in file.rotations.items()}
+        self.services = {name: service for _, file in files for name, service in file.services.items()}
         self.facts = {name: fact for _, file in files for name, fact in file.facts.items()}
 
 
@@ -108,7 +112,7 @@ def _written_once(files: Files) -> Iterable[Complaint]:
     """Complain about a name, or a section of which there can be one, that a second file writes again."""
     seen: dict[Way, str] = {}
     for document, file in files:
-        for section in ("policies", "people", "rotations", "facts", "targets"):
+        for section in ("policies", "people", "rotations", "facts", "services", "targets"):
             for name in getattr(file, section, {}):
                 yield from _again(seen, document, (section, name))
         for section in ("route", "resolution", "watchdog"):
@@ -146,6 +150,9 @@ def _references(files: Files, known: _Known) -> Iterable[Complaint]:
             yield from _policy_refers(refer, policy, ("policies", name), known)
         yield from _on_call_refers(refer, file, known)
         yield from _windows_refer(refer, file, known)
+        for name, service in file.services.items():
+            for i, other in enumerate(service.depends_on):
+                yield from refer.check(("services", name, "depends_on", i), other, known.services, "service")
         for i, rule in enumerate(file.severity.rules if file.severity else ()):
             for fact in rule.facts:
                 yield from refer.check(("severity", "rules", i, "facts", fact), fact, known.facts, "fact", key=True)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from relay.config.types import spell
+from relay.incident import catalog
 from relay.incident.alert import Alert
+from relay.incident.catalog import Catalog, Service
 from relay.incident.effects import Notice
 from relay.incident.incident import Incident
 from relay.incident.plan import Plan, Ring
@@ -14,22 +16,23 @@ MOST_ALERTS = 10
 """Alerts that a page names; the rest are counted."""
 
 
-def notice(incident: Incident, ring: Ring, link_base: str, now: datetime) -> Notice:
+def notice(incident: Incident, ring: Ring, link_base: str, services: Catalog, now: datetime) -> Notice:
     """Compose the page for one recipient. `link_base` is Relay's own address, or empty."""
     common = incident.common_labels()
+    service = services.find({**common, **incident.group})
     started = incident.started_at or incident.opened_at or now
     telling = _telling(incident)
     return Notice(
         incident=incident.id,
         title=title(incident, now),
-        text="\n".join(_lines(incident, telling, ring, started, now)),
+        text="\n".join(_lines(incident, telling, ring, started, service, now)),
         severity=incident.severity or 3,
         service=incident.service,
         started_at=started,
         alerts=tuple(_one(alert) for alert in telling),
         firing=len(incident.alerts),
         labels=common,
-        links=_links(incident, telling, link_base),
+        links={**_links(incident, telling, link_base), **dict(catalog.links(*service) if service else ())},
     )
 
 
@@ -65,7 +68,14 @@ def next_step(plan: Plan, ring: Ring) -> str:
     return f"in {wait} the last resort ({whom}) is paged, unless {until}"
 
 
-def _lines(incident: Incident, telling: list[Alert], ring: Ring, started: datetime, now: datetime) -> Iterator[str]:
+def _lines(
+    incident: Incident,
+    telling: list[Alert],
+    ring: Ring,
+    started: datetime,
+    service: tuple[str, Service] | None,
+    now: datetime,
+) -> Iterator[str]:
     for alert in telling[:3]:
         yield f"What: {_one(alert)}"
     if len(incident.alerts) > 3:
@@ -75,6 +85,8 @@ def _lines(incident: Incident, telling: list[Alert], ring: Ring, started: dateti
     if incident.could_be:
         asked = ", ".join(incident.unknown) or "facts still being looked up"
         yield f"  could be {spell_level(incident.could_be)}; not known: {asked}"
+    if service is not None:
+        yield from catalog.lines(*service)
     if incident.held_by:
         yield f"Held until now by: {incident.held_by}"
     yield f"Why you: {ring.because}"
