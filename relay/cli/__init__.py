@@ -8,6 +8,7 @@ COMMANDS = {
     "serve": "relay.cli.serve:serve",
     "demo": "relay.cli.demo:demo",
     "check": "relay.cli.check:check",
+    "schema": "relay.cli.schema:schema",
     "test": "relay.cli.rehearse:test",
     "simulate": "relay.cli.rehearse:simulate",
     "replay": "relay.cli.replay:replay_command",

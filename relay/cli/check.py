@@ -8,12 +8,21 @@ from pathlib import Path
 import click
 
 from relay.cli.output import as_json
+from relay.clock import WallClock
 from relay.config.complaints import Complaint, Rejected, unreadable
 from relay.config.document import Unreadable, read
 from relay.config.matchers import Matcher
-from relay.config.upstream.lint import WATCHDOG, lint
+from relay.config.settings import load_settings
+from relay.config.upstream import lint as upstream
+from relay.config.upstream.lint import WATCHDOG
 from relay.engine.ruleset import Ruleset, load
+from relay.incident.lint import lint
 from relay.incident.routing import branches
+from relay.store.database import StoreUnusable
+from relay.store.recording import Recording
+
+MOST_RECORDED = 20_000
+"""Alerts that matchers are held against."""
 
 
 @click.command()
@@ -24,6 +33,8 @@ from relay.incident.routing import branches
     type=click.Path(path_type=Path),
     help="Look through this alertmanager.yml too; without RULES, only through it.",
 )
+@click.option("--data", help="Hold matchers against what the embedded database in this directory has recorded.")
+@click.option("--database", help="Hold matchers against what this database has recorded.")
 @click.option(
     "-o",
     "--output",
@@ -33,7 +44,14 @@ from relay.incident.routing import branches
     show_default=True,
     help="How to answer; github marks the lines of a pull request.",
 )
-def check(rules: Path | None, secrets: bool, alertmanager: Path | None, output: str) -> None:
+def check(
+    rules: Path | None,
+    secrets: bool,
+    alertmanager: Path | None,
+    data: str | None,
+    database: str | None,
+    output: str,
+) -> None:
     """Show every mistake of the rule files, with file, line, column and what to write. Exit 1 if there is one.
 
     RULES is a directory or a file; "rules" when left out.
@@ -47,10 +65,12 @@ def check(rules: Path | None, secrets: bool, alertmanager: Path | None, output: 
         except Rejected as rejected:
             complaints = rejected.complaints
         else:
-            complaints, watchdog = ruleset.warnings, ruleset.rules.watchdog
+            recorded = _recorded(data, database) if data or database else ()
+            complaints = (*ruleset.warnings, *lint(ruleset.rules, WallClock().now(), recorded))
+            watchdog = ruleset.rules.watchdog
             said.append(_summary(ruleset))
     if alertmanager:
-        found = _lint(alertmanager, watchdog)
+        found = _lint_upstream(alertmanager, watchdog)
         complaints += found
         if not _mistakes(found):
             said.append(f"{alertmanager} feeds Relay well" + (", but for the warnings" if found else ""))
@@ -58,9 +78,19 @@ def check(rules: Path | None, secrets: bool, alertmanager: Path | None, output: 
     sys.exit(1 if _mistakes(complaints) else 0)
 
 
-def _lint(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, ...]:
+def _recorded(data: str | None, database: str | None) -> list[dict[str, str]]:
     try:
-        return lint(read(path), watchdog)
+        recording = Recording(database or load_settings(None, {"data": data}).database_url())
+    except StoreUnusable as error:
+        raise click.UsageError(str(error)) from None
+    found = recording.labels(MOST_RECORDED)
+    recording.close()
+    return found
+
+
+def _lint_upstream(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, ...]:
+    try:
+        return upstream.lint(read(path), watchdog)
     except Unreadable as error:
         return (replace(unreadable(error), line=""),)  # it may hold a secret, and cannot be read to find out
 

@@ -21,6 +21,15 @@ def _one_or_more(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _one_need_be_no_list(schema: dict[str, Any]) -> None:
+    """Say so to editors, too."""
+    items = schema.pop("items")
+    schema["anyOf"] = [items, {"type": schema.pop("type"), "items": items}]
+
+
+_OR_ONE = Field(json_schema_extra=_one_need_be_no_list)
+
+
 def _or_unknown(value: Any) -> Any:
     return None if value == "unknown" else value
 
@@ -31,7 +40,7 @@ FactValue = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"const": "unknown"}]}),
 ]
 Labels = dict[str, str]
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), _OR_ONE]
 
 
 class Expect(Placed):
@@ -67,12 +76,16 @@ class Step(Placed):
     """What Prometheus answers from now on."""
     pagers: dict[str, Literal["well", "down", "refuses"]] = {}  # noqa: RUF012
     """How targets answer from now on."""
-    fires: Annotated[tuple[Labels, ...], BeforeValidator(_one_or_more)] = ()
+    fires: Annotated[
+        tuple[Labels, ...], BeforeValidator(_one_or_more), Field(json_schema_extra=_one_need_be_no_list)
+    ] = ()
     """Alerts, each by all of its labels."""
     since: Duration | None = None
     """How long ago `fires` has begun."""
     annotations: dict[str, str] = {}  # noqa: RUF012
-    ends: Annotated[tuple[Labels, ...], BeforeValidator(_one_or_more)] = ()
+    ends: Annotated[
+        tuple[Labels, ...], BeforeValidator(_one_or_more), Field(json_schema_extra=_one_need_be_no_list)
+    ] = ()
     """Firing alerts that end, by some of their labels; `{}` ends them all."""
     acknowledge: str = ""
     """Who acknowledges."""
@@ -83,7 +96,9 @@ class Step(Placed):
     of: Labels = {}  # noqa: RUF012
     """Labels of the alerts of the incident that is acted on; needed only where there are several."""
     source: str = "test"
-    expect: Annotated[tuple[Expect, ...], BeforeValidator(_one_or_more)] = ()
+    expect: Annotated[
+        tuple[Expect, ...], BeforeValidator(_one_or_more), Field(json_schema_extra=_one_need_be_no_list)
+    ] = ()
 
     @model_validator(mode="after")
     def _one_time(self) -> "Step":

@@ -15,7 +15,7 @@ from relay.incident.alert import AlertKey
 from relay.incident.events import AlertsFired, Event
 from relay.store import tables
 from relay.store.database import StoreUnusable
-from relay.store.encoding import read_event
+from relay.store.encoding import read_event, read_texts
 from relay.store.inbox import Received
 from relay.store.retention import unpack
 
@@ -71,6 +71,13 @@ class Recording:
             for found in rows
             if found.body
         ]
+
+    def labels(self, most: int) -> list[dict[str, str]]:
+        """Labels of the alerts that were told of, the latest first, each once."""
+        row = tables.alert.c
+        with self._engine.connect() as connection:
+            found = connection.execute(select(row.labels).order_by(row.told_at.desc()).limit(most)).scalars().all()
+        return [read_texts(labels) for labels in dict.fromkeys(found)]
 
     def close(self) -> None:
         """Let go of the database."""

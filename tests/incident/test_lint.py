@@ -1,0 +1,73 @@
+"""What `relay check` warns of, though it can be used."""
+
+from datetime import UTC, datetime
+
+import pytest
+from playbook import RULES, rules
+
+from relay.incident.lint import lint
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+W = "name: w, reason: r, owner: o, zone: UTC, matchers: [service=checkout]"
+
+
+def warnings(made_of, recorded=(), now=NOW):
+    return [(complaint.place.line, complaint.problem) for complaint in lint(made_of, now, recorded)]
+
+
+def test_sound_rules_are_not_complained_of():
+    assert warnings(rules()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        (
+            {"routes": "\n  - {matchers: [team=web]}\n  - {matchers: [team=web, env=prod]}"},
+            "this route is never taken: rules.yaml:23 comes first, and takes all that would come here",
+        ),
+        (
+            {"routes": "\n  - {matchers: [team=web], routes: [{matchers: [team=db]}]}"},
+            'no alert can meet both team="web" and team="db"',
+        ),
+        ({"windows": f"[{{{W}, starts: 2026-01-01, ends: 2026-01-02}}]"}, 'window "w" does not open any more'),
+        (
+            {"windows": f"[{{{W}, cron: '0 1 * * *', duration: 20h}}]"},
+            'window "w" holds everything it covers for 20 hours, SEV-1 included',
+        ),
+        ({"services": "{a: {runbook: 'https://a'}}"}, 'service "a" has no owner'),
+        ({"services": "{a: {owner: b}}"}, 'service "a" has no runbook'),
+    ],
+)
+def test_what_is_hardly_meant_is_shown_at_its_line(changed, problem):
+    [(line, said)] = warnings(rules(**changed))
+    assert said == problem
+    assert line >= 21
+
+
+def test_a_policy_nobody_uses_and_a_level_nobody_can_be_reached_at():
+    text = RULES.replace("second: {zone: UTC,", "second: {ends: 2026-02-02, zone: UTC,")
+    found = [problem for _, problem in warnings(rules(text))]
+    assert found == ['nobody can be reached at L2 of "payments", now or within 400 days']
+    assert warnings(rules(text), now=datetime(2026, 1, 10, tzinfo=UTC)) == []
+    other = "  other: {levels: [{name: L1, page: [{person: ada}], wait: 5m}], last_resort: [{person: ada}]}"
+    unused = RULES.replace("route: {policy: payments", f"{other}\nroute: {{policy: payments")
+    assert [problem for _, problem in warnings(rules(unused))] == ['no route leads to the policy "other"']
+
+
+def test_matchers_are_held_against_what_was_recorded():
+    made_of = rules(
+        routes="[{matchers: [team=web], policy: payments}]",
+        windows=f"[{{{W}, cron: '0 1 * * *', duration: 2h}}]",
+    )
+    checkout = {"service": "checkout"}
+    recorded = [{**checkout, "severity": "critical"}, {**checkout, "team": "db"}, {"service": "x"}]
+    assert [problem for _, problem in warnings(made_of, recorded)] == [
+        "no recorded alert meets the matchers of this route",
+        'window "w" covers 67 % of the recorded alerts',
+    ]
+    assert [problem for _, problem in warnings(made_of, [{"service": "x"}])] == [
+        "no recorded alert meets the matchers of this severity rule",
+        "no recorded alert meets the matchers of this route",
+        'no recorded alert is covered by window "w"',
+    ]
