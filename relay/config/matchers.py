@@ -17,6 +17,8 @@ _SYNTAX = re.compile(
     r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s{}!=~,\\"\'`]*))\s*',
     re.DOTALL,
 )
+_WORDS = re.compile(r"[\w /:-]+(?:\|[\w /:-]+)*")
+"""A regular expression that is only a choice of words."""
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 """What may be escaped; before anything else a backslash is a backslash, so that `\\.` and `\\d` need no doubling."""
@@ -43,6 +45,14 @@ class Matcher:
                 return self._regex.fullmatch(value) is not None
             case _:
                 return self._regex.fullmatch(value) is None
+
+    def choices(self) -> tuple[str, ...]:
+        """The only values that meet the condition, where they can be listed; else none."""
+        if self.op == "=":
+            return (self.value,)
+        if self.op == "=~" and _WORDS.fullmatch(self.value):
+            return tuple(self.value.split("|"))
+        return ()
 
     def __str__(self) -> str:
         name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else _quote(self.name)

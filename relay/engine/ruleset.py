@@ -169,6 +169,7 @@ class RulesInUse:
         self._metrics = metrics
         self._acts: Sequence[WindowAct] = ()
         self._calendars: dict[str, str] = {}
+        self._windows = Windows()
         self._ruleset = load(path, link_base)
         self._took()
 
@@ -190,8 +191,12 @@ class RulesInUse:
         self._join_windows()
 
     def _join_windows(self) -> None:
-        windows = join_windows(self._ruleset.rules.windows, self._acts, self._calendars, self._clock.now())
-        self._rules = replace(self._ruleset.rules, windows=Windows(windows))
+        now = self._clock.now()
+        joined = join_windows(self._ruleset.rules.windows, self._acts, self._calendars, now)
+        windows = Windows(joined, self._windows)
+        windows.open(now)  # computes when each opens and ends, here and not while an alert waits
+        self._windows = windows
+        self._rules = replace(self._ruleset.rules, windows=windows)
 
     @property
     def couriers(self) -> Mapping[str, Courier]:

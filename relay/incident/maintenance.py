@@ -4,10 +4,12 @@ A window holds, it never drops: an incident whose alerts are all covered waits, 
 the window ends is paged.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from relay.config.matchers import Matcher
 from relay.incident.alert import Alert
 from relay.incident.occasions import State
 from relay.incident.window import Window
@@ -27,22 +29,31 @@ Open = tuple[Window, datetime]
 """A window, and until when it is open."""
 
 
+Label = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """The windows that are open from one instant to just before the next edge, by what they ask for."""
+    """The windows that are open from one instant to just before the next edge, by a label that they ask for."""
 
     since: datetime
     edge: datetime
     open: tuple[Open, ...] = ()
-    by_label: Mapping[tuple[str, str] | None, tuple[Open, ...]] | None = None
+    by_label: Mapping[Label, list[Open]] = field(default_factory=dict)
+    others: tuple[Open, ...] = ()
+    """Those that ask for no label whose values can be listed."""
 
 
 class Windows:
-    """All windows. When one opens or ends is computed at that time, and not for each alert."""
+    """All windows. When one opens or ends is computed at that time, and not for each alert.
 
-    def __init__(self, windows: Iterable[Window] = ()) -> None:
+    What `known` has computed of the same windows is taken over.
+    """
+
+    def __init__(self, windows: Iterable[Window] = (), known: "Windows | None" = None) -> None:
         self._all = tuple(windows)
-        self._states: list[tuple[datetime, State] | None] = [None] * len(self._all)
+        before = {id(window): state for window, state in zip(known._all, known._states, strict=True)} if known else {}
+        self._states: list[tuple[datetime, State] | None] = [before.get(id(window)) for window in self._all]
         self._index: _Index | None = None
 
     def __iter__(self) -> Iterator[Window]:
@@ -60,9 +71,9 @@ class Windows:
     def covering(self, labels: Mapping[str, str], now: datetime) -> list[Open]:
         """Windows that are open and cover these labels."""
         index = self._at(now)
-        if not index.open or index.by_label is None:
+        if not index.open:
             return []
-        likely = [*index.by_label.get(None, ())]
+        likely = [*index.others]
         for label in labels.items():
             likely += index.by_label.get(label, ())
         once = {id(one[0]): one for one in likely}  # a window of several sets is listed under several labels
@@ -84,11 +95,29 @@ class Windows:
             edge = min(edge, next_)
             if until is not None:
                 found.append((window, until))
-        by_label: dict[tuple[str, str] | None, list[Open]] = {}
-        for one in found:
-            for key in one[0].asks_for():
-                by_label.setdefault(key, []).append(one)
-        return _Index(now, edge, tuple(found), {key: tuple(those) for key, those in by_label.items()})
+        return _Index(now, edge, tuple(found), *_by_label(found))
+
+
+def _by_label(found: Sequence[Open]) -> tuple[dict[Label, list[Open]], tuple[Open, ...]]:
+    """List each window under the rarest of the labels that its alerts must have."""
+    asked = [(one, [_choices(matchers) for matchers in one[0].sets()]) for one in found]
+    counts = Counter(label for _, sets in asked for choices in sets for labels in choices for label in labels)
+    by_label: dict[Label, list[Open]] = {}
+    others: dict[int, Open] = {}
+    for one, sets in asked:
+        for choices in sets:
+            if not choices:
+                others[id(one[0])] = one
+                continue
+            for label in min(choices, key=lambda labels: max(counts[label] for label in labels)):
+                by_label.setdefault(label, []).append(one)
+    return by_label, tuple(others.values())
+
+
+def _choices(matchers: Sequence[Matcher]) -> list[list[Label]]:
+    """For each matcher whose values can be listed, and are not empty: the labels of which an alert must have one."""
+    listed = [[(matcher.name, value) for value in matcher.choices()] for matcher in matchers]
+    return [labels for labels in listed if labels and all(value for _, value in labels)]
 
 
 def enforced(window: Window) -> bool:

@@ -17,8 +17,8 @@ from dateutil.rrule import rrulestr
 MOST_COUNT = 1_000
 CLOSEST = timedelta(hours=1)
 """How soon a window may come round again."""
-_LOOKED_AT = 60
-"""Starts that are looked at for the closest two."""
+_LOOKED_AT = 12
+"""Starts that are looked at for the closest two: the times of a day are the same on every day."""
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _TRIED = 200
 """Years that are tried for a rule's first start: one every seventh February, on a Friday, takes long."""

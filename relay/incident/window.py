@@ -1,6 +1,6 @@
 """A maintenance window as people write it: when it is open, what it covers, and what it does. Section `windows:`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -225,12 +225,9 @@ class Window(Placed):
         """Whether one of its sets of matchers is met."""
         return any(all_match(one, labels) for one in self._sets)
 
-    def asks_for(self) -> Collection[tuple[str, str] | None]:
-        """For each set, a label and the value it must have; None for a set that asks for no one value."""
-        return {
-            next(((matcher.name, matcher.value) for matcher in one if matcher.op == "=" and matcher.value), None)
-            for one in self._sets
-        }
+    def sets(self) -> tuple[tuple[Matcher, ...], ...]:
+        """Its sets of matchers, one of which must be met."""
+        return self._sets
 
     @property
     def because(self) -> str:

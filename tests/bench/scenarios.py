@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.demo.processes import free_port
+from tests.bench import windows
 from tests.bench.ledger import delays, judge, read_accepted, read_arrivals
 from tests.bench.load import at
 from tests.bench.peers import Alertmanager, Bare, Peer, Relay, Yardstick
@@ -300,6 +301,9 @@ def run(depth: str, only: str) -> tuple[list[Row], list[str]]:
         "memory": lambda bench: hundred_thousand(bench, rounds),
         "pager": lambda bench: pager_down(bench, rounds),
         "storm": lambda bench: storm(bench, rounds),
+        "windows": lambda bench: [
+            Row("CPU per alert: 10,000 maintenance windows / 10", windows.ratios(rounds), "<= 1.3")
+        ],
         "kill": lambda bench: killed(bench, rounds),
     }
     rows = []

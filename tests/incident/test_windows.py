@@ -1,9 +1,12 @@
 """What a window can do besides holding: sets of matchers, limits, redirection, pauses, grace, shadow, calendars."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from playbook import NOON, Playbook, an_alert, rules
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
@@ -174,6 +177,29 @@ def test_a_window_is_found_whatever_it_asks_for():
     assert found == {"value", "regex", "both", "empty"}
     assert windows.covering(an_alert().labels, NOON + timedelta(days=1)) == []
     assert windows.covering(an_alert().labels, NOON) != []  # clocks go back, too
+
+
+VALUES = st.sampled_from(["", "a", "b", "c"])
+SOME_MATCHERS = st.builds(
+    lambda name, op, value: f'{name}{op}"{value}"',
+    st.sampled_from(["x", "y", "z"]),
+    st.sampled_from(["=", "!=", "=~", "!~"]),
+    st.sampled_from(["", "a", "b", "a|b", "b|c", ".*", "a.*"]),
+)
+
+
+@given(
+    st.lists(st.lists(st.lists(SOME_MATCHERS, min_size=1, max_size=3), min_size=1, max_size=3), max_size=8),
+    st.dictionaries(st.sampled_from(["x", "y", "z"]), VALUES),
+)
+def test_the_index_finds_what_a_look_at_every_window_finds(sets, labels):
+    windows = []
+    for number, any_of in enumerate(sets):
+        with suppress(ValueError):  # what covers alerts of every kind is refused
+            times = {"starts": "2026-01-07T00:00", "ends": "2026-01-08T00:00"}
+            windows.append(a_window(name=str(number), matchers=None, any_of=any_of, **times))
+    found = {window.name for window, _ in Windows(windows).covering(labels, NOON)}
+    assert found == {window.name for window in windows if window.covers(labels)}
 
 
 CALENDAR = """\

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from relay.config.matchers import Matcher, all_match, parse_matcher
 
 _LIST = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+', re.DOTALL)
-_WORDS = re.compile(r"[\w /:-]+(?:\|[\w /:-]+)*")
-"""A regular expression that is only a choice of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def contradiction(matchers: Iterable[Matcher]) -> tuple[Matcher, Matcher] | None
     """Give two that no alert can meet both, if there are."""
     given = tuple(matchers)
     for one in given:
-        values = _values(one)
+        values = one.choices()
         for other in given if values else ():
             if other.name == one.name and not any(other.matches({one.name: value}) for value in values):
                 return one, other
@@ -68,14 +66,5 @@ def _follows(wanted: Matcher, given: tuple[Matcher, ...]) -> bool:
     same = [one for one in given if one.name == wanted.name]
     if wanted in same or (wanted.op == "=~" and wanted.value in (".*", "(.*)")):
         return True
-    choices = map(_values, same)
+    choices = (one.choices() for one in same)
     return any(values and all(wanted.matches({wanted.name: value}) for value in values) for values in choices)
-
-
-def _values(matcher: Matcher) -> tuple[str, ...]:
-    """The only values that meet a matcher, where they can be listed."""
-    if matcher.op == "=":
-        return (matcher.value,)
-    if matcher.op == "=~" and _WORDS.fullmatch(matcher.value):
-        return tuple(matcher.value.split("|"))
-    return ()
