@@ -123,8 +123,8 @@ def test_a_shadow_holds_nothing_and_says_what_it_would_have_held():
 
 def test_news_of_what_was_paged_before_is_kept_back_where_a_window_says_so():
     before = NOON - timedelta(seconds=5)
-    for suppress, told in (("notifications", 0), ("pages", 1)):
-        story = Playbook(backup(f"suppress: {suppress}"), start=before).fires(an_alert("A")).paged("L1:pd-ada")
+    for kind, told in (("notifications", 0), ("pages", 1)):
+        story = Playbook(backup(f"suppress: {kind}"), start=before).fires(an_alert("A")).paged("L1:pd-ada")
         story.fires(an_alert("B")).after(seconds=10)
         assert len(story.asked(UpdatePage)) == told
 
