@@ -22,7 +22,7 @@ from relay.clock import ManualClock
 from relay.incident.effects import Measure, Page
 from relay.incident.events import Measured
 from relay.integrations.courier import Never
-from relay.integrations.prometheus import AT_ONCE, MOST_REMEMBERED, Prometheus, _read
+from relay.integrations.prometheus import AT_ONCE, MOST_REMEMBERED, Prometheus, read_answer
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 TOKEN = "prom-token-1234567890"
@@ -268,6 +268,6 @@ JSON = st.recursive(
     | st.dictionaries(st.sampled_from(["data", "warnings", "status"]), JSON)
 )
 def test_no_answer_is_more_than_a_number_or_a_reason(told: dict[str, Any]) -> None:
-    found = _read(told)
+    found = read_answer(told)
 
     assert math.isfinite(found) if isinstance(found, float) else found

@@ -6,19 +6,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 from playbook import NOON, rules
+from playbook import RULES as RULES_TEXT
 
 from relay.clock import ManualClock
 from relay.engine.rehearsal import scratch_database
 from relay.engine.settle import Answer
 from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.turn import turn
-from relay.incident.events import Acknowledged, Escalated, NoteAdded, Resolved
+from relay.incident.events import Acknowledged, Escalated, NoteAdded, Resolved, SeveritySet
 from relay.incident.fallback import Fallback
 from relay.incident.lifecycle import NotNow
 from relay.integrations.alertmanager import read_webhook
 from relay.integrations.courier import Again
 from relay.store.database import Database
 from relay.store.inbox import Inbox, Received
+from relay.store.incidents import Incidents
 from relay.store.outbox import Errand, Outbox
 from relay.store.transaction import Transaction
 from simulation.invariants import at_rest, check, in_the_end
@@ -34,7 +36,24 @@ WINDOWS = """
     matchers: ['service="ledger"']
     never_suppress: [SEV-1]
 """
+EVERYTHING = """
+  - {name: mail, reason: r, owner: o, zone: UTC, cron: "20 * * * *", duration: 25m, matchers: [service=search],
+     redirect: pd-noc, grace: 3m, pause_escalations: true}
+  - {name: few, reason: r, owner: o, zone: UTC, cron: "5 * * * *", duration: 1h, matchers: [service=ledger],
+     max_suppressed: 1, never_suppress: [SEV-2], suppress: notifications, pause_escalations: true}
+  - {name: tried, reason: r, owner: o, zone: UTC, cron: "0 * * * *", duration: 1h, matchers: [service=checkout],
+     mode: shadow}
+"""
+CRITERIA = """
+    jump: [{at_least: SEV-2, to: L2}, {after: 10m, to: L3}]
+    quiet: {at_most: SEV-4, hours: {zone: UTC, from: "09:00", to: "13:30"}}
+    repeat: 1
+"""
 PLAIN = rules()
+JUDGING = RULES_TEXT.replace("default: SEV-3", "default: SEV-4\n  lower_after: 5m").replace(
+    "    jump: [{at_least: SEV-1, to: L2}]\n", CRITERIA.lstrip("\n")
+)
+DAMPED = JUDGING.replace("group_by: [service]}", "group_by: [service], hold_for: 2m}")
 RULES = (
     PLAIN,
     rules(windows=WINDOWS),
@@ -43,6 +62,8 @@ RULES = (
         PLAIN,
         policies={"payments": PLAIN.policies["payments"].model_copy(update={"ack_expires": timedelta(minutes=20)})},
     ),
+    rules(DAMPED, windows=EVERYTHING),
+    replace(rules(JUDGING, windows=EVERYTHING), fallbacks={"pd-noc": Fallback("pd-ada", timedelta(minutes=1))}),
 )
 STEPS = 50
 COURIER_TIMEOUT = timedelta(seconds=20)
@@ -131,7 +152,13 @@ class Simulation:
     def _act(self) -> None:
         id_ = f"INC-{self.chance.randint(1, 6)}"
         event = self.chance.choice(
-            (Acknowledged("ana"), Resolved("it is better", "ana"), Escalated("ana"), NoteAdded("ana", "hm"))
+            (
+                Acknowledged("ana"),
+                Resolved("it is better", "ana"),
+                Escalated("ana"),
+                NoteAdded("ana", "hm"),
+                SeveritySet("ana", self.chance.randint(1, 5), "so it is"),
+            )
         )
 
         def work(connection):
@@ -179,6 +206,7 @@ class Simulation:
 
     def _reload(self) -> None:
         self.rules = self.chance.choice(RULES)
+        self.database.transact(lambda connection: Incidents(connection).look_again(self.clock.now()))
         self.note("other rules")
 
     # ---- the engine ----
