@@ -56,7 +56,7 @@ def rules(draw):
     return ";".join(f"{name}={value}" for name, value in parts.items()), first
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules(), st.integers(-100, 4000), st.integers(1, 500))
 def test_a_rule_that_is_moved_forward_says_what_one_walked_from_its_start_says(rule, after, days):
     text, first = rule
