@@ -9,12 +9,12 @@ from relay.config.matchers import Matcher
 from relay.incident import escalation, fallback, holding, paging, resolution, severity
 from relay.incident.catalog import Catalog
 from relay.incident.effects import AcknowledgePage, Announce, Effect, Measure, Page, ResolvePage, UpdatePage
-from relay.incident.escalation import Roster
 from relay.incident.events import Event
 from relay.incident.fallback import Fallback
 from relay.incident.incident import Incident, apply
 from relay.incident.lifecycle import AWAKE
 from relay.incident.maintenance import Windows
+from relay.incident.oncall import Roster
 from relay.incident.policy import Policy
 from relay.incident.resolution import Resolution
 from relay.incident.routing import Root, Route

@@ -5,12 +5,10 @@ to nobody, or that its provider refuses, is passed at once, with the reason. Aft
 over as often as `repeat` says, and then rings the last resort until somebody comes.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from relay.config.types import spell
-from relay.incident import oncall
 from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
     AckExpired,
@@ -30,22 +28,13 @@ from relay.incident.events import (
 from relay.incident.holding import paused
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
-from relay.incident.oncall import Override, Person, Rotation
-from relay.incident.plan import Jump, Plan, Recipient, Ring
+from relay.incident.oncall import Roster, reach
+from relay.incident.plan import Jump, Plan, Ring
 from relay.incident.policy import ACKNOWLEDGEMENT, LAST_RESORT
 from relay.incident.severity import LEAST, spell_level
 
 AFTER = "escalation/after-"
 """How the deadlines of jumps begin, that wait for a time since people were needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """Who can be paged, and who is on call when."""
-
-    people: Mapping[str, Person] = field(default_factory=dict)
-    rotations: Mapping[str, Rotation] = field(default_factory=dict)
-    overrides: tuple[Override, ...] = ()
 
 
 REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliverable, Acknowledged, AckExpired})
@@ -190,17 +179,17 @@ def _ring(
     nobody: list[str] = []
     keys: list[str] = []
     for recipient in recipients:
-        found = _resolve(recipient, roster, now)
+        found = reach(recipient, roster, now, always=name == LAST_RESORT)
         if isinstance(found, str):
             nobody.append(found)
             continue
-        target, person, user, because = found
         key = f"{_prefix(incident)}{round_}/{name}/{recipient.name}"
         keys.append(key)
         if (same := keys.count(key)) > 1:  # one person through two targets, or a rotation called as a person
             key = f"{key}#{same}"
         whom = f"{recipient.kind} {recipient.name}"
-        yield Paged(Ring(name, target, key, whom, round_, step, person, user, f"{name} of {plan.policy}: {because}"))
+        because = f"{name} of {plan.policy}: {found.because}"
+        yield Paged(Ring(name, found.target, key, whom, round_, step, found.person, found.user, because))
     if len(nobody) == len(recipients):
         yield LevelPassed(name, "; ".join(nobody), round_, step)
 
@@ -211,28 +200,6 @@ def _prefix(incident: Incident) -> str:
 
 def _level_name(plan: Plan, step: int) -> str:
     return plan.levels[step].name if step < len(plan.levels) else LAST_RESORT
-
-
-def _resolve(recipient: Recipient, roster: Roster, now: datetime) -> tuple[str, str, str, str] | str:
-    """Find target, person, user and reason for a recipient; or say why it is nobody."""
-    if recipient.kind == "target":
-        return recipient.name, "", "", "named by the policy"
-    name, because = recipient.name, "named by the policy"
-    if recipient.kind == "rotation":
-        found = oncall.on_call(recipient.name, roster.rotations, roster.overrides, now)
-        if found.person is None:
-            return found.because
-        name, because = found.person, found.because
-    person = roster.people.get(name)
-    if person is None:
-        return f'there is no person "{name}"'
-    same = not recipient.via or recipient.via == person.via
-    return (
-        recipient.via or person.via,
-        person.name or name,
-        person.user if same else "",
-        f"{person.name or name} {because}",
-    )
 
 
 def describe_jump(jump: Jump, plan: Plan) -> str:

@@ -77,13 +77,11 @@ def _levels(rules: Rules, name: str, policy: Policy, now: datetime) -> Iterator[
 
 
 def _reaches(recipient: Recipients, rules: Rules, now: datetime) -> bool:
-    if not recipient.rotation:
+    name = recipient.rotation or recipient.schedule
+    if not name or (name in rules.roster.schedules and rules.roster.schedules[name].provider):
         return True
-    roster = rules.roster
     moments = (now + timedelta(days=day) for day in range(AHEAD.days))
-    return any(
-        oncall.on_call(recipient.rotation, roster.rotations, roster.overrides, moment).person for moment in moments
-    )
+    return any(oncall.on_call(name, rules.roster, moment).person for moment in moments)
 
 
 def _windows(rules: Rules, now: datetime) -> Iterator[Complaint]:

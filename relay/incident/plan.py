@@ -7,10 +7,10 @@ from datetime import time, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who is to be rung: one of a rotation, a person, or a target as it is. `via` overrides the person's own target."""
+    """Who is to be rung. `via` overrides the person's own target."""
 
     kind: str
-    """`rotation`, `person` or `target`."""
+    """`rotation`, `schedule`, `person` or `target`."""
     name: str
     via: str = ""
 

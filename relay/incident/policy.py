@@ -11,6 +11,8 @@ from relay.incident.severity import LEAST, SeverityLevel, Threshold
 
 LAST_RESORT = "last resort"
 ACKNOWLEDGEMENT = "escalation/acknowledgement"
+KINDS = ("rotation", "schedule", "person", "target")
+"""What a level can name."""
 MOST_LEVELS = 20
 MOST_RECIPIENTS = 10
 """Of one level; so that a jump over all levels stays below `decide.ENOUGH`."""
@@ -21,9 +23,10 @@ AMinute = Annotated[Duration, at_least(timedelta(minutes=1))]
 
 
 class Recipients(Placed):
-    """Who is to be rung: exactly one of `rotation`, `person` and `target`."""
+    """Who is to be rung: exactly one of `rotation`, `schedule`, `person` and `target`."""
 
     rotation: str = ""
+    schedule: str = ""
     person: str = ""
     target: str = ""
     via: str = ""
@@ -31,14 +34,14 @@ class Recipients(Placed):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Recipients":
-        if sum(map(bool, (self.rotation, self.person, self.target))) != 1:
-            raise ValueError('write exactly one of "rotation", "person" and "target"')
+        if sum(bool(getattr(self, kind)) for kind in KINDS) != 1:
+            raise ValueError('write exactly one of "rotation", "schedule", "person" and "target"')
         return self
 
     def pinned(self) -> Recipient:
         """The value that a plan keeps."""
-        kind = "rotation" if self.rotation else "person" if self.person else "target"
-        return Recipient(kind, self.rotation or self.person or self.target, self.via)
+        kind = next(kind for kind in KINDS if getattr(self, kind))
+        return Recipient(kind, getattr(self, kind), self.via)
 
 
 class PolicyLevel(Placed):

@@ -6,20 +6,22 @@ from typing import Any
 
 from pydantic import Field
 
-from relay.config.complaints import Complaint, Rejected, complain_at, suggest
+from relay.config.complaints import Complaint, Rejected, complain_at
 from relay.config.document import Document
 from relay.config.document import Route as Way
 from relay.config.matchers import Matcher, parse_matcher
 from relay.config.types import OneMatcher, Section
-from relay.incident import oncall
 from relay.incident.catalog import Catalog, Service
 from relay.incident.decide import Rules
-from relay.incident.escalation import Roster
 from relay.incident.maintenance import Windows
-from relay.incident.oncall import Override, Person, Rotation
+from relay.incident.oncall import Override, Person, Roster, Unavailability
 from relay.incident.policy import Policy, Recipients
+from relay.incident.references import Refer
 from relay.incident.resolution import Resolution
+from relay.incident.roster import contradictions, roster_refers
+from relay.incident.rotation import Rotation
 from relay.incident.routing import Root, Route
+from relay.incident.schedule import Schedule
 from relay.incident.severity import LEAST, Fact, Scale, Severity
 from relay.incident.window import Window
 
@@ -38,7 +40,9 @@ class RuleFile(Section):
     policies: dict[str, Policy] = Field(default_factory=dict)
     people: dict[str, Person] = Field(default_factory=dict)
     rotations: dict[str, Rotation] = Field(default_factory=dict)
+    schedules: dict[str, Schedule] = Field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
+    unavailable: tuple[Unavailability, ...] = ()
     windows: tuple[Window, ...] = ()
     severity: Severity | None = None
     facts: dict[str, Fact] = Field(default_factory=dict)
@@ -53,7 +57,8 @@ Files = Sequence[tuple[Document, RuleFile]]
 def join(files: Files, targets: Iterable[str], revision: str = "", link_base: str = "") -> Rules:
     """Make one set of rules of all files (at least one), in their order. Raises `Rejected` with all that is wrong."""
     known = _Known(files, targets)
-    complaints = [*_written_once(files), *_references(files, known), *_overlaps(files)]
+    complaints = [*_written_once(files), *_references(files, known)]
+    complaints = complaints or list(contradictions(files, known.roster))  # what leads nowhere cannot be followed
     root = next((file.route for _, file in files if file.route), None)
     if root is None:
         complaints.append(_no_root(files))
@@ -65,7 +70,7 @@ def join(files: Files, targets: Iterable[str], revision: str = "", link_base: st
         policies=known.policies,
         scale=_scale(files),
         windows=Windows(window for _, file in files for window in file.windows),
-        roster=Roster(known.people, known.rotations, tuple(o for _, f in files for o in f.overrides)),
+        roster=known.roster,
         services=Catalog(known.services),
         resolution=next((file.resolution for _, file in files if file.resolution), Resolution()),
         watchdog=_watchdog(files),
@@ -80,8 +85,13 @@ class _Known:
     def __init__(self, files: Files, targets: Iterable[str]) -> None:
         self.targets = set(targets)
         self.policies = {name: policy for _, file in files for name, policy in file.policies.items()}
-        self.people = {name: person for _, file in files for name, person in file.people.items()}
-        self.rotations = {name: rotation for _, file in files for name, rotation in file.rotations.items()}
+        self.roster = Roster(
+            people={name: person for _, file in files for name, person in file.people.items()},
+            rotations={name: rotation for _, file in files for name, rotation in file.rotations.items()},
+            schedules={name: schedule for _, file in files for name, schedule in file.schedules.items()},
+            overrides=tuple(override for _, file in files for override in file.overrides),
+            unavailable=tuple(absence for _, file in files for absence in file.unavailable),
+        )
         self.services = {name: service for _, file in files for name, service in file.services.items()}
         self.facts = {name: fact for _, file in files for name, fact in file.facts.items()}
 
@@ -112,9 +122,10 @@ def _written_once(files: Files) -> Iterable[Complaint]:
     """Complain about a name, or a section of which there can be one, that a second file writes again."""
     seen: dict[Way, str] = {}
     for document, file in files:
-        for section in ("policies", "people", "rotations", "facts", "services", "targets"):
+        for section in ("policies", "people", "rotations", "schedules", "facts", "services", "targets"):
+            names = "rotations" if section == "schedules" else section  # they share one set of names
             for name in getattr(file, section, {}):
-                yield from _again(seen, document, (section, name))
+                yield from _again(seen, document, (section, name), (names, name))
         for section in ("route", "resolution", "watchdog"):
             if getattr(file, section) is not None:
                 yield from _again(seen, document, (section,))
@@ -141,14 +152,14 @@ def _again(seen: dict[Way, str], document: Document, way: Way, name: Way = ()) -
 
 def _references(files: Files, known: _Known) -> Iterable[Complaint]:
     for document, file in files:
-        refer = _Refer(document)
+        refer = Refer(document)
         if file.route:
             yield from _routes_refer(refer, file.route, ("route",), known)
         for i, route in enumerate(file.routes):
             yield from _routes_refer(refer, route, ("routes", i), known)
         for name, policy in file.policies.items():
             yield from _policy_refers(refer, policy, ("policies", name), known)
-        yield from _on_call_refers(refer, file, known)
+        yield from roster_refers(refer, file, known.roster, known.targets)
         yield from _windows_refer(refer, file, known)
         for name, service in file.services.items():
             for i, other in enumerate(service.depends_on):
@@ -158,29 +169,7 @@ def _references(files: Files, known: _Known) -> Iterable[Complaint]:
                 yield from refer.check(("severity", "rules", i, "facts", fact), fact, known.facts, "fact", key=True)
 
 
-class _Refer:
-    """Complains about references of one document that lead nowhere."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-
-    def check(self, way: Way, name: str, known: Iterable[str], kind: str, *, key: bool = False) -> Iterable[Complaint]:
-        if name not in known:
-            yield complain_at(self.document, way, f'there is no {kind} "{name}"', suggest(name, known), key=key)
-
-
-def _on_call_refers(refer: _Refer, file: RuleFile, known: _Known) -> Iterable[Complaint]:
-    for name, person in file.people.items():
-        yield from refer.check(("people", name, "via"), person.via, known.targets, "target")
-    for name, rotation in file.rotations.items():
-        for i, who in enumerate(rotation.people):
-            yield from refer.check(("rotations", name, "people", i), who, known.people, "person")
-    for i, override in enumerate(file.overrides):
-        yield from refer.check(("overrides", i, "rotation"), override.rotation, known.rotations, "rotation")
-        yield from refer.check(("overrides", i, "person"), override.person, known.people, "person")
-
-
-def _windows_refer(refer: _Refer, file: RuleFile, known: _Known) -> Iterable[Complaint]:
+def _windows_refer(refer: Refer, file: RuleFile, known: _Known) -> Iterable[Complaint]:
     for i, window in enumerate(file.windows):
         if window.redirect:
             yield from refer.check(("windows", i, "redirect"), window.redirect, known.targets, "target")
@@ -188,14 +177,14 @@ def _windows_refer(refer: _Refer, file: RuleFile, known: _Known) -> Iterable[Com
             yield from refer.check(("windows", i, "announce", "to", j), target, known.targets, "target")
 
 
-def _routes_refer(refer: _Refer, route: Root | Route, way: Way, known: _Known) -> Iterable[Complaint]:
+def _routes_refer(refer: Refer, route: Root | Route, way: Way, known: _Known) -> Iterable[Complaint]:
     if route.policy is not None:
         yield from refer.check((*way, "policy"), route.policy, known.policies, "policy")
     for i, child in enumerate(route.routes):
         yield from _routes_refer(refer, child, (*way, "routes", i), known)
 
 
-def _policy_refers(refer: _Refer, policy: Policy, way: Way, known: _Known) -> Iterable[Complaint]:
+def _policy_refers(refer: Refer, policy: Policy, way: Way, known: _Known) -> Iterable[Complaint]:
     names = [level.name for level in policy.levels]
     for i, level in enumerate(policy.levels):
         yield from _recipients_refer(refer, level.page, (*way, "levels", i, "page"), known)
@@ -210,10 +199,11 @@ def _policy_refers(refer: _Refer, policy: Policy, way: Way, known: _Known) -> It
             yield from refer.check((*way, "jump", i, "facts", fact), fact, known.facts, "fact", key=True)
 
 
-def _recipients_refer(refer: _Refer, page: tuple[Recipients, ...], way: Way, known: _Known) -> Iterable[Complaint]:
+def _recipients_refer(refer: Refer, page: tuple[Recipients, ...], way: Way, known: _Known) -> Iterable[Complaint]:
     kinds: list[tuple[str, Mapping[str, Any] | set[str]]] = [
-        ("rotation", known.rotations),
-        ("person", known.people),
+        ("rotation", known.roster.rotations),
+        ("schedule", known.roster.schedules),
+        ("person", known.roster.people),
         ("target", known.targets),
     ]
     for i, recipients in enumerate(page):
@@ -223,24 +213,3 @@ def _recipients_refer(refer: _Refer, page: tuple[Recipients, ...], way: Way, kno
                 yield from refer.check((*way, i, kind), name, names, kind)
         if recipients.via:
             yield from refer.check((*way, i, "via"), recipients.via, known.targets, "target")
-
-
-def _overlaps(files: Files) -> Iterable[Complaint]:
-    """Two overrides of one rotation at the same time: nobody could say who is on call."""
-    rotations = {name: rotation for _, file in files for name, rotation in file.rotations.items()}
-    seen: list[Override] = []
-    for document, file in files:
-        for i, override in enumerate(file.overrides):
-            rotation = rotations.get(override.rotation)
-            if rotation is None:
-                continue
-            starts, ends = oncall.span(override, rotation)
-            if ends <= starts:
-                advice = f'mind the zone: "{override.rotation}" is in {rotation.zone}'
-                yield complain_at(document, ("overrides", i), '"ends" must be later than "starts"', advice)
-            for other in seen:
-                other_starts, other_ends = oncall.span(other, rotation)
-                if other.rotation == override.rotation and starts < other_ends and other_starts < ends:
-                    problem = f'this override of "{override.rotation}" overlaps the one at {other.place}'
-                    yield complain_at(document, ("overrides", i), problem, "end one where the other starts")
-            seen.append(override)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config.types import to_utc
-from relay.incident.oncall import Override, Rotation, on_call, span
+from relay.incident.oncall import Override, Roster, on_call
+from relay.incident.rotation import Rotation
 
 PEOPLE = ("ada", "bob", "chen")
 ZONES = sorted(available_timezones() - {"localtime", "posixrules", "Factory"})
@@ -22,7 +23,11 @@ def an_override(**fields):
 
 def who(rotation, when, *overrides):
     now = datetime.fromisoformat(when)
-    return on_call("r", {"r": rotation}, overrides, now if now.tzinfo else now.replace(tzinfo=UTC)).person
+    return found(rotation, now if now.tzinfo else now.replace(tzinfo=UTC), *overrides).person
+
+
+def found(rotation, now, *overrides):
+    return on_call("r", Roster(rotations={"r": rotation}, overrides=overrides), now)
 
 
 # ---- turns ------------------------------------------------------------------------------------------------------
@@ -98,15 +103,17 @@ def test_an_override_stands_in_from_start_to_end_and_says_why():
     assert who(rotation, "2026-01-06T09:00", leave) == "dee"  # 10:00 in Berlin
     assert who(rotation, "2026-01-07T08:59", leave) == "dee"
     assert who(rotation, "2026-01-07T09:00", leave) == "ada"
-    found = on_call("r", {"r": rotation}, (leave,), datetime(2026, 1, 6, 12, tzinfo=UTC))
-    assert found.because == "stands in for r ((default):1, leave)"
+    assert (
+        found(rotation, datetime(2026, 1, 6, 12, tzinfo=UTC), leave).because == "stands in for r ((default):1, leave)"
+    )
 
 
 def test_an_override_may_be_written_in_a_zone_of_its_own_or_with_an_offset():
     rotation = a_rotation(zone="Europe/Berlin")
     there = an_override(person="dee", zone="Asia/Tokyo", starts="2026-01-06T10:00", ends="2026-01-06T11:00")
     offset = an_override(person="dee", starts="2026-01-06T10:00+09:00", ends="2026-01-06T02:00Z")
-    assert span(there, rotation) == span(offset, rotation)
+    roster = Roster(rotations={"r": rotation})
+    assert roster.span(there) == roster.span(offset)
 
 
 def test_an_override_of_another_rotation_changes_nothing():
@@ -120,9 +127,10 @@ def test_an_override_puts_somebody_on_call_outside_the_rotations_time():
 
 
 def test_nobody_is_a_person_too_little_and_says_where_the_rotation_stands():
-    found = on_call("r", {"r": a_rotation()}, (), datetime(2025, 1, 1, tzinfo=UTC))
-    assert (found.person, found.because) == (None, "nobody is on call in r now ((default):1)")
-    assert on_call("q", {}, (), datetime(2025, 1, 1, tzinfo=UTC)).because == 'there is no rotation "q"'
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    nobody = found(a_rotation(), now)
+    assert (nobody.person, nobody.because) == (None, "nobody is on call in r now ((default):1)")
+    assert on_call("q", Roster(), now).because == 'there is no rotation "q"'
 
 
 # ---- whatever the zone ------------------------------------------------------------------------------------------
@@ -163,7 +171,7 @@ def walk(rotation, until):
 @given(rotations, st.timedeltas(timedelta(days=-2), timedelta(days=400)))
 def test_exactly_the_person_that_a_walk_over_the_handovers_finds_is_on_call(rotation, after):
     now = datetime.combine(rotation.starts, time(), UTC) + after
-    assert on_call("r", {"r": rotation}, (), now).person == walk(rotation, now)
+    assert found(rotation, now).person == walk(rotation, now)
 
 
 @given(rotations, st.timedeltas(timedelta(days=10), timedelta(days=3000)), st.integers(0, 2880))
@@ -171,7 +179,7 @@ def test_within_its_time_somebody_is_on_call_at_every_moment(rotation, after, mi
     rotation = rotation.model_copy(update={"ends": None})
     first = datetime.combine(rotation.starts, rotation.handover.at, rotation.zone).astimezone(UTC)
     now = first + after + timedelta(minutes=minutes)
-    assert on_call("r", {"r": rotation}, (), now).person in rotation.people
+    assert found(rotation, now).person in rotation.people
 
 
 NIGHTS = [  # where clocks went back over midnight, or a day was left out
@@ -190,4 +198,4 @@ def test_strange_nights_have_one_person_on_call_who_is_the_one_on_paper(zone, st
     begin = datetime.combine(starts, time(), ZoneInfo("UTC"))
     for minute in range(0, 5 * 1440, 20):
         now = begin + timedelta(minutes=minute)
-        assert on_call("r", {"r": rotation}, (), now).person == walk(rotation, now), now
+        assert found(rotation, now).person == walk(rotation, now), now
