@@ -92,7 +92,7 @@ class Rotation(Placed):
         day = _first_day(self.starts, self.every, self.handover)
         versions = [Version(self.people, self.every, self.handover, self.zone, day, 0)]
         for change in self.changes:
-            versions.append(_changed(versions, change))
+            versions = _change(versions, change)
         return tuple(versions)
 
     @property
@@ -196,7 +196,7 @@ def _turn(versions: "tuple[Version, ...] | list[Version]", now: datetime) -> Tur
     return None
 
 
-def _changed(versions: list[Version], change: Change) -> Version:
+def _change(versions: list[Version], change: Change) -> list[Version]:
     old = versions[-1]
     people = change.people or old.people
     every, handover = change.every or old.every, change.handover or old.handover
@@ -205,9 +205,10 @@ def _changed(versions: list[Version], change: Change) -> Version:
     else:  # the handovers stay where they are
         day = old.day + max(0, -((old.day - change.starts) // every)) * every
     begins = to_utc(datetime.combine(day, handover.at), old.zone)
-    last = _turn(versions, begins - _MOMENT)
+    past = [version for version in versions if version.begins < begins]  # one that has not begun by then never does
+    last = _turn(past, begins - _MOMENT)
     shift = people.index(change.first) if change.first else _next(last, people) if last else 0
-    return Version(people, every, handover, old.zone, day, shift)
+    return [*past, Version(people, every, handover, old.zone, day, shift)]
 
 
 def _next(last: Turn, people: tuple[str, ...]) -> int:
