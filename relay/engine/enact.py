@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,11 +18,13 @@ from relay.incident.events import Acknowledged, AlertsFired, Delivered, Escalate
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import NotNow
 from relay.incident.plan import Ring
+from relay.incident.schedule import Told, ToldShift
 from relay.incident.severity import spell_level
 from relay.incident.telling import tell
 from relay.integrations.courier import Again, Never
 
 NOT_ENDED = "0001-01-01T00:00:00Z"
+ENDLESS = timedelta(days=3650)
 OPEN = ("new", "held", "triggered", "acknowledged")
 
 
@@ -106,6 +108,7 @@ class _Enactment:
         self._pass(step)
         self._facts.update(step.facts)
         self._pagers.update(step.pagers)
+        self._provide(step)
         told = [self._begin(labels, step) for labels in step.fires]
         told += [ended for labels in step.ends for ended in self._end(labels)]
         if told:
@@ -127,6 +130,15 @@ class _Enactment:
         if until < now:
             raise _Broken(f"this is earlier than the step before it, which is at {self._local(now):%Y-%m-%d %H:%M:%S}")
         self._stage.wait(until)
+
+    def _provide(self, step: Step) -> None:
+        """Let providers name who is on call in their schedules, without an end."""
+        now, roster = self._stage.clock.now(), self._stage.rules.roster
+        told = {
+            name: Told(now + ENDLESS, (ToldShift(now, now + ENDLESS, (email,)),))
+            for name, email in step.on_call.items()
+        }
+        self._stage.rules = replace(self._stage.rules, roster=replace(roster, told={**roster.told, **told}))
 
     def _begin(self, labels: Labels, step: Step) -> dict[str, Any]:
         fingerprint = hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16]

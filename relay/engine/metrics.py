@@ -143,6 +143,18 @@ class Metrics:
             ["target"],
             registry=registry,
         )
+        self.schedule_failures = Counter(
+            "relay_schedule_failures_total",
+            "Times a schedule that a provider owns could not be read.",
+            ["schedule"],
+            registry=registry,
+        )
+        self.schedule_at = Gauge(
+            "relay_schedule_last_success_timestamp_seconds",
+            "When a schedule that a provider owns was last read.",
+            ["schedule"],
+            registry=registry,
+        )
         self.calendar_failures = Counter(
             "relay_calendar_failures_total",
             "Times the calendar of a maintenance window could not be read.",

@@ -18,6 +18,7 @@ from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
 from relay.incident.fallback import Fallback
 from relay.incident.maintenance import Windows
+from relay.incident.schedule import Told
 from relay.integrations import Target
 from relay.integrations.courier import Courier
 from relay.store.window_log import WindowAct
@@ -169,6 +170,8 @@ class RulesInUse:
         self._metrics = metrics
         self._acts: Sequence[WindowAct] = ()
         self._calendars: dict[str, str] = {}
+        self._told: Mapping[str, Told] = {}
+        self._rules: Rules
         self._windows = Windows()
         self._ruleset = load(path, link_base)
         self._took()
@@ -190,13 +193,19 @@ class RulesInUse:
             self._calendars[window] = text
         self._join_windows()
 
+    def take_told(self, schedule: str, told: Told) -> None:
+        """Take in what a provider has told of its schedule."""
+        self._told = {**self._told, schedule: told}
+        self._rules = replace(self._rules, roster=replace(self._rules.roster, told=self._told))
+
     def _join_windows(self) -> None:
         now = self._clock.now()
         joined = join_windows(self._ruleset.rules.windows, self._acts, self._calendars, now)
         windows = Windows(joined, self._windows)
         windows.open(now)  # computes when each opens and ends, here and not while an alert waits
         self._windows = windows
-        self._rules = replace(self._ruleset.rules, windows=windows)
+        rules = self._ruleset.rules
+        self._rules = replace(rules, windows=windows, roster=replace(rules.roster, told=self._told))
 
     @property
     def couriers(self) -> Mapping[str, Courier]:

@@ -76,6 +76,8 @@ class Step(Placed):
     """What Prometheus answers from now on."""
     pagers: dict[str, Literal["well", "down", "refuses"]] = {}  # noqa: RUF012
     """How targets answer from now on."""
+    on_call: dict[str, str] = {}  # noqa: RUF012
+    """Whom the providers of schedules name from now on, by e-mail address."""
     fires: Annotated[
         tuple[Labels, ...], BeforeValidator(_one_or_more), Field(json_schema_extra=_one_need_be_no_list)
     ] = ()
@@ -159,12 +161,14 @@ def read_scenarios(paths: list[Path], ruleset: Ruleset) -> list[Scenarios]:
 
 def _references(document: Document, tests: tuple[Scenario, ...], ruleset: Ruleset) -> Iterator[Complaint]:
     facts, targets, rings = ruleset.rules.scale.facts, ruleset.targets, names_of_rings(ruleset)
+    provided = {name for name, schedule in ruleset.rules.roster.schedules.items() if schedule.provider}
     for i, test in enumerate(tests):
         yield from _unknown(document, ("tests", i, "facts"), test.facts, facts, "fact")
         for j, step in enumerate(test.steps):
             way = ("tests", i, "steps", j)
             yield from _unknown(document, (*way, "facts"), step.facts, facts, "fact")
             yield from _unknown(document, (*way, "pagers"), step.pagers, targets, "target")
+            yield from _unknown(document, (*way, "on_call"), step.on_call, provided, "schedule of a provider")
             for k, expect in enumerate(step.expect):
                 named = {name: None for name in (*(expect.paged or ()), *(expect.closed or ()))}
                 yield from _unknown(document, (*way, "expect", k), named, rings, "level, person or target")

@@ -27,6 +27,7 @@ from relay.engine.metrics import Metrics
 from relay.engine.pace import Pace
 from relay.engine.reconcile import Asked, Reconcile
 from relay.engine.ruleset import RulesInUse
+from relay.engine.schedule_watch import ScheduleWatch
 from relay.engine.sweep import Sweep
 from relay.engine.watchdogs import Watchdogs
 from relay.engine.window_watch import WindowWatch
@@ -178,6 +179,7 @@ def _companions(
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
         Watchdogs(limits, writer, intake, clock).run,
         WindowWatch(rules, writer, clock, metrics, loop.reconsider).run,
+        ScheduleWatch(rules, writer, clock, metrics).run,
         Announcer(lambda: rules.rules.windows, writer, clock, loop.look).run,
         follow_up.run,
         sweep.run,

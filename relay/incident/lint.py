@@ -73,7 +73,7 @@ def _levels(rules: Rules, name: str, policy: Policy, now: datetime) -> Iterator[
     for level, page, place in (*levels, ("last resort", policy.last_resort, policy.place)):
         if not any(_reaches(recipient, rules, now) for recipient in page):
             problem = f'nobody can be reached at {level} of "{name}", now or within {AHEAD.days} days'
-            yield _warn(place, problem, "see relay who, and when its rotations begin and end")
+            yield _warn(place, problem, "see relay gaps, and when its rotations begin and end")
 
 
 def _reaches(recipient: Recipients, rules: Rules, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from relay.incident.alert import Alert, AlertKey
-from relay.incident.events import Event
+from relay.incident.events import Event, Paged
 from relay.incident.incident import Incident
 from relay.store import tables
 from relay.store.chain import Link, verify
@@ -78,10 +78,12 @@ def read_timeline(connection: Connection, id_: str) -> list[Entry]:
     """What happened to an incident, in the order in which it was recorded."""
     row = tables.timeline.c
     rows = connection.execute(select(tables.timeline).where(row.incident == id_).order_by(row.seq))
-    return [
-        Entry(r.seq, r.occurred_at, r.recorded_at, r.kind, r.actor, read_event(r.kind, r.body) if r.body else None)
-        for r in rows
-    ]
+    return [_entry(r) for r in rows]
+
+
+def _entry(row: Row[Any]) -> Entry:
+    event = read_event(row.kind, row.body) if row.body else None
+    return Entry(row.seq, row.occurred_at, row.recorded_at, row.kind, row.actor, event)
 
 
 def verify_timeline(connection: Connection, id_: str) -> list[str]:
@@ -113,6 +115,14 @@ def incident_ids(connection: Connection) -> list[str]:
     """Every incident, the oldest first."""
     row = tables.incident.c
     return list(connection.execute(select(row.id).order_by(row.number)).scalars())
+
+
+def pages_between(connection: Connection, since: datetime, until: datetime) -> list[tuple[str, Entry]]:
+    """Every page of a time, with its incident, in order."""
+    row = tables.timeline.c
+    of_time = (row.kind == Paged.__name__, row.recorded_at >= since, row.recorded_at < until)
+    found = connection.execute(select(tables.timeline).where(*of_time).order_by(row.recorded_at))
+    return [(r.incident, _entry(r)) for r in found]
 
 
 def read_quarantine(connection: Connection, limit: int) -> list[Row[Any]]:

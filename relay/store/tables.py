@@ -161,6 +161,15 @@ window = Table(
 )
 """What was done to maintenance windows, and what was told of them: append-only, so that it is its own audit."""
 
+schedule = Table(
+    "schedule_told",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("told_at", Moment, nullable=False),
+    Column("shifts", Text, nullable=False),
+)
+"""What providers have last told of the schedules that they own."""
+
 outbox = Table(
     "outbox",
     metadata,

@@ -1,0 +1,73 @@
+"""Keeping schedules that PagerDuty or Opsgenie own up to date."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import aiohttp
+import structlog
+
+from relay.clock import Clock
+from relay.config.secrets import SecretMissing, read_secret
+from relay.config.types import spell
+from relay.engine.metrics import Metrics
+from relay.engine.ruleset import RulesInUse
+from relay.engine.writer import Writer
+from relay.incident.schedule import Provider, Told
+from relay.integrations.courier import Again, Never
+from relay.integrations.schedules import ScheduleApi
+from relay.store.database import StoreUnavailable
+from relay.store.schedules import keep_told, read_told
+
+log = structlog.get_logger()
+
+EVERY = 5.0
+"""Seconds between two looks at which schedules are due."""
+AFTER_FAILURE = timedelta(minutes=1)
+
+
+class ScheduleWatch:
+    """Reads each schedule as often as its rules say. Its owner runs it in a task."""
+
+    def __init__(self, rules: RulesInUse, writer: Writer, clock: Clock, metrics: Metrics, every: float = EVERY) -> None:
+        self._rules = rules
+        self._writer = writer
+        self._clock = clock
+        self._metrics = metrics
+        self._every = every
+        self._due: dict[str, datetime] = {}
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        for name, told in (await self._writer.read(read_told)).items():
+            self._rules.take_told(name, told)
+        async with aiohttp.ClientSession() as session:
+            while True:
+                await self.look(session)
+                await asyncio.sleep(self._every)
+
+    async def look(self, session: aiohttp.ClientSession) -> None:
+        """Read every schedule that is due."""
+        now = self._clock.now()
+        for name, schedule in self._rules.rules.roster.schedules.items():
+            if schedule.provider and now >= self._due.get(name, now):
+                await self._read(name, schedule.provider, session, now)
+
+    async def _read(self, name: str, provider: Provider, session: aiohttp.ClientSession, now: datetime) -> None:
+        try:
+            api = ScheduleApi(provider, read_secret(provider.api_key_file, provider.api_key_env), self._clock)
+            told = Told(now, await api.read(now, now + provider.stale_after + provider.refresh, session))
+            await self._writer.transact(lambda connection: keep_told(connection, name, told))
+        except (Again, Never, SecretMissing, StoreUnavailable) as trouble:
+            self._due[name] = now + min(AFTER_FAILURE, provider.refresh)
+            self._metrics.schedule_failures.labels(name).inc()
+            known = self._rules.rules.roster.told.get(name)
+            log.warning(
+                "a schedule cannot be read",
+                schedule=name,
+                because=str(trouble),
+                known=f"as of {spell(now - known.at)} ago" if known else "nothing: nobody is on call in it",
+            )
+            return
+        self._due[name] = now + provider.refresh
+        self._metrics.schedule_at.labels(name).set(now.timestamp())
+        self._rules.take_told(name, told)
