@@ -35,7 +35,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not servers"
+	$(BIN)/pytest -q -n auto -m "not servers"
 
 test: check servers
 	$(BIN)/pytest -q -m servers
