@@ -155,6 +155,12 @@ class Metrics:
             ["schedule"],
             registry=registry,
         )
+        self.mirror_failures = Counter(
+            "relay_mirror_failures_total",
+            "Times the silences of a source's Alertmanager could not be kept in step with maintenance windows.",
+            ["source"],
+            registry=registry,
+        )
         self.calendar_failures = Counter(
             "relay_calendar_failures_total",
             "Times the calendar of a maintenance window could not be read.",

@@ -24,6 +24,7 @@ from relay.engine.heartbeat import Heartbeat
 from relay.engine.intake import Intake
 from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
+from relay.engine.mirror import Mirror
 from relay.engine.pace import Pace
 from relay.engine.reconcile import Asked, Reconcile
 from relay.engine.ruleset import RulesInUse
@@ -180,6 +181,7 @@ def _companions(
         Watchdogs(limits, writer, intake, clock).run,
         WindowWatch(rules, writer, clock, metrics, loop.reconsider).run,
         ScheduleWatch(rules, writer, clock, metrics).run,
+        Mirror({name: one.apis for name, one in asked.items()}, lambda: rules.rules.windows, clock, metrics).run,
         Announcer(lambda: rules.rules.windows, writer, clock, loop.look).run,
         follow_up.run,
         sweep.run,

@@ -121,6 +121,8 @@ class Window(Placed):
     pause_escalations: bool = False
     grace: Duration = timedelta()
     announce: Announce | None = None
+    mirror: bool = False
+    """Alertmanager is told to be silent, too, as long as it is open."""
 
     _series: tuple[Occasions, ...] = PrivateAttr()
     _sets: tuple[tuple[Matcher, ...], ...] = PrivateAttr()
@@ -132,6 +134,8 @@ class Window(Placed):
         self._sets = self.any_of or (self.matchers or (),)
         if any(all_match(one, {}) for one in self._sets):
             raise ValueError("these matchers cover alerts of every kind: one of them must ask for a value")
+        if self.mirror and (self.never_suppress or self.max_suppressed or self.redirect):
+            raise ValueError('"mirror" keeps alerts from Relay: it goes with no exception, limit or redirection')
         self._series = (self._read_times(),) if self.calendar is None else self._no_times_yet()
         return self
 

@@ -1,6 +1,7 @@
-"""Asking Alertmanager what fires, over its API v2: the other way round than its webhooks.
+"""Asking Alertmanager what fires, over its API v2: the other way round than its webhooks. And making silences there.
 
-Contract: Alertmanager's api/v2/openapi.yaml, `GET /alerts`, `GET /silences` and `GET /status`.
+Contract: Alertmanager's api/v2/openapi.yaml, `GET /alerts`, `GET /status`, `GET` and `POST /silences`,
+`DELETE /silence/{id}`.
 """
 
 import json
@@ -9,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
 from relay.clock import Clock, WallClock
+from relay.config.matchers import Matcher
 from relay.incident.alert import Alert
 from relay.incident.reconcile import Seen
 from relay.integrations.alertmanager import ASKED, Unusable, read_webhook
@@ -25,6 +28,7 @@ TIMEOUT = 20.0
 """Seconds for each of its answers."""
 MOST_BYTES = 256 * 1024 * 1024
 """Of its list of alerts: some 300,000 of them."""
+_OPS = {(True, False): "=", (False, False): "!=", (True, True): "=~", (False, True): "!~"}
 NOT_ENDED = "0001-01-01T00:00:00Z"
 
 
@@ -36,6 +40,18 @@ class Told:
     """Alerts that it would tell this source of, by fingerprint."""
     up_for: timedelta
     """For how long it has run: a young one has not heard of every alert yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A silence in Alertmanager; one that is not there yet has no id."""
+
+    matchers: tuple[Matcher, ...]
+    starts: datetime
+    ends: datetime
+    by: str
+    comment: str
+    id: str = ""
 
 
 class AlertmanagerApi:
@@ -72,11 +88,58 @@ class AlertmanagerApi:
             raise Again(f"{what}: is this its API v2?") from None
         return Told({alert.fingerprint: Seen(alert, reasons[alert.fingerprint]) for alert in alerts}, up_for)
 
+    async def silences(self, session: aiohttp.ClientSession) -> list[Silence]:
+        """Ask which silences hold now, or will. Raises `Again` or `Never`."""
+        listed = await self._get(session, "/silences")
+        try:
+            return [_silence(one) for one in listed if one["status"]["state"] != "expired"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise Again(f"Alertmanager's list of silences is not understood ({type(error).__name__})") from None
+
+    async def silence(self, silence: Silence, session: aiohttp.ClientSession) -> None:
+        """Make a silence, or change the one that has its id. Raises `Again` or `Never`."""
+        matchers = [
+            {"name": one.name, "value": one.value, "isRegex": "~" in one.op, "isEqual": one.op[0] == "="}
+            for one in silence.matchers
+        ]
+        times = {"startsAt": silence.starts.isoformat(), "endsAt": silence.ends.isoformat()}
+        told = {"matchers": matchers, **times, "createdBy": silence.by, "comment": silence.comment}
+        await self._send(session, "POST", "/silences", told | ({"id": silence.id} if silence.id else {}))
+
+    async def end_silence(self, id_: str, session: aiohttp.ClientSession) -> None:
+        """End a silence. Raises `Again` or `Never`."""
+        await self._send(session, "DELETE", f"/silence/{quote(id_, safe='')}")
+
     async def _get(self, session: aiohttp.ClientSession, path: str) -> Any:
-        answer = await self._exchange.send(session, "GET", self._url + path, headers=self._headers, most=MOST_BYTES)
+        return _json(await self._send(session, "GET", path))
+
+    async def _send(
+        self, session: aiohttp.ClientSession, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Answer:
+        url = self._url + path
+        answer = await self._exchange.send(session, method, url, body=body, headers=self._headers, most=MOST_BYTES)
         if answer.status != 200 or not answer.whole:
             raise self._exchange.refusal(answer)
-        return _json(answer)
+        return answer
+
+
+def _silence(told: Mapping[str, Any]) -> Silence:
+    return Silence(
+        tuple(_matcher(one) for one in told["matchers"]),
+        datetime.fromisoformat(told["startsAt"]),
+        datetime.fromisoformat(told["endsAt"]),
+        str(told["createdBy"]),
+        str(told["comment"]),
+        str(told["id"]),
+    )
+
+
+def _matcher(told: Mapping[str, Any]) -> Matcher:
+    """Read a matcher; Alertmanager before 0.22 does not know `isEqual`."""
+    equal, regex = told.get("isEqual", True), told["isRegex"]
+    return Matcher(
+        str(told["name"]), ("=" if equal else "!") + ("~" if regex else "=" * (not equal)), str(told["value"])
+    )
 
 
 def _json(answer: Answer) -> Any:
