@@ -34,6 +34,7 @@ class Metrics:
         self._of_incidents(self.registry)
         self._of_errands(self.registry)
         self._of_what_is_asked(self.registry)
+        self._of_rules(self.registry)
         self._of_the_service(self.registry)
 
     def _of_alerts(self, registry: CollectorRegistry) -> None:
@@ -143,6 +144,19 @@ class Metrics:
             ["target"],
             registry=registry,
         )
+        self.heartbeat_failures = Counter(
+            "relay_heartbeat_failures_total", "Heartbeats that did not arrive.", registry=registry
+        )
+
+    def _of_rules(self, registry: CollectorRegistry) -> None:
+        self.reload_ok = Gauge(
+            "relay_config_last_reload_successful", "1 if the rules last read are in use.", registry=registry
+        )
+        self.reload_at = Gauge(
+            "relay_config_last_reload_success_timestamp_seconds",
+            "When rules were last taken into use.",
+            registry=registry,
+        )
         self.schedule_failures = Counter(
             "relay_schedule_failures_total",
             "Times a schedule that a provider owns could not be read.",
@@ -173,9 +187,6 @@ class Metrics:
             ["window"],
             registry=registry,
         )
-        self.heartbeat_failures = Counter(
-            "relay_heartbeat_failures_total", "Heartbeats that did not arrive.", registry=registry
-        )
 
     def _of_the_service(self, registry: CollectorRegistry) -> None:
         self.turn = Histogram(
@@ -184,14 +195,6 @@ class Metrics:
         self.turn_failures = Counter("relay_turn_failures_total", "Turns that the database refused.", registry=registry)
         self.swept = Counter(
             "relay_swept_rows_total", "Rows removed for their age, by table.", ["table"], registry=registry
-        )
-        self.reload_ok = Gauge(
-            "relay_config_last_reload_successful", "1 if the rules last read are in use.", registry=registry
-        )
-        self.reload_at = Gauge(
-            "relay_config_last_reload_success_timestamp_seconds",
-            "When rules were last taken into use.",
-            registry=registry,
         )
         self.build = Info("relay_build", "The version that runs.", registry=registry)
 
