@@ -13,7 +13,9 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--depth", choices=("smoke", "full"), default="full")
     options.add_argument(
-        "--only", default="", help="intake1,intake10,receiving,steady,open,memory,pager,storm,windows,kill"
+        "--only",
+        default="",
+        help="intake1,intake10,receiving,steady,open,memory,pager,postgresql,overdue,storm,windows,kill",
     )
     options.add_argument("--json", type=Path, help="write the figures here too")
     chosen = options.parse_args()

@@ -16,6 +16,8 @@ class Arrival:
     action: str
     key: str
     ids: frozenset[str]
+    severity: str = ""
+    """As PagerDuty is told."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ def read_accepted(log: Path) -> dict[str, float]:
 def read_arrivals(log: Path) -> list[Arrival]:
     arrivals = []
     for line in log.read_text().splitlines():
-        when, action, key, ids = line.split("\t")
-        arrivals.append(Arrival(float(when), action, key, frozenset(ids.split(",")) - {""}))
+        when, action, key, severity, ids = line.split("\t")
+        arrivals.append(Arrival(float(when), action, key, frozenset(ids.split(",")) - {""}, severity))
     return arrivals
 
 

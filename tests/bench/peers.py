@@ -7,11 +7,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from relay.demo.processes import free_port
 from relay.demo.programs import need
+from tests.databases import Postgresql, postgresql
 
 TOKEN = "bench-token"
 HERTZ = os.sysconf("SC_CLK_TCK")
@@ -101,6 +106,8 @@ class Yardstick(Peer):
 
 class Relay(Peer):
     name = "relay"
+    wait = 7200
+    """Seconds that the first level has to answer."""
     path = "/api/v1/webhooks/alertmanager/bench"
     ready = "/-/ready"
     token = TOKEN
@@ -116,7 +123,7 @@ targets:
 people: {{ada: {{via: pager}}}}
 rotations: {{first: {{zone: Europe/Berlin, starts: 2026-01-05, people: [ada]}}}}
 policies:
-  bench: {{levels: [{{name: L1, page: [{{rotation: first}}], wait: 2h}}], last_resort: [{{target: pager}}]}}
+  bench: {{levels: [{{name: L1, page: [{{rotation: first}}], wait: {self.wait}s}}], last_resort: [{{target: pager}}]}}
 route:
   policy: bench
   group_by: [alertname, cluster, namespace]
@@ -154,6 +161,42 @@ windows:
         ).fetchone()
         database.close()
         return count
+
+
+class SlowToAnswer(Relay):
+    """Nobody answers, and the next level is due before long."""
+
+    wait = 150
+
+
+class RelayOnPostgresql(Relay):
+    """With a PostgreSQL of its own, or that of another replica."""
+
+    name = "relay-postgresql"
+
+    def __init__(self, directory: Path, pager_port: int, database: Postgresql | None = None) -> None:
+        super().__init__(directory, pager_port)
+        self._stack = ExitStack()
+        self.database = database or self._stack.enter_context(postgresql())
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--database", self.database.url]
+
+    def stop(self) -> None:
+        super().stop()
+        self._stack.close()
+
+    def known(self) -> dict[str, str]:
+        rows = self._ask("select labels::json ->> 'bench_id', incident from alert")
+        return {str(id_): str(incident) for id_, incident in rows}
+
+    def waiting(self) -> int:
+        [(count,)] = self._ask("select (select count(*) from inbox where waiting) + (select count(*) from outbox)")
+        return int(count)
+
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database.url) as connection:
+            return connection.execute(query).fetchall()
 
 
 class Alertmanager(Peer):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 KEY = re.compile(rb'"dedup_key": ?"([^"]*)"')
 ACTION = re.compile(rb'"event_action": ?"([^"]*)"')
+SEVERITY = re.compile(rb'"severity": ?"(\w*)"')
 ID = re.compile(rb"bx-\d{9}")
 
 
@@ -43,7 +44,9 @@ class Pager(asyncio.Protocol):
             )
             action = ACTION.search(body)
             ids = b",".join(sorted(set(ID.findall(body))))
-            said = b"%s\t%s\t%s" % (action[1] if action else b"", key[1] if key else b"", ids)
+            severity = SEVERITY.search(body)
+            found = [match[1] if match else b"" for match in (action, key, severity)]
+            said = b"\t".join((*found, ids))
             self.journal.append(f"{time.monotonic()}\t{said.decode()}")
 
 

@@ -1,0 +1,159 @@
+"""What is measured while something is wrong: a pager that is down, storms, kills, long absences; and PostgreSQL."""
+
+import os
+import random
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.bench.bench import ROOT, Bench, Row, Run, rounds_of
+from tests.bench.ledger import Arrival, delays, read_accepted, read_arrivals
+from tests.bench.load import at
+from tests.bench.peers import Alertmanager, Bare, Peer, Relay, RelayOnPostgresql, SlowToAnswer
+
+ENOUGH = 6
+"""Processors for two replicas, their database, two senders and a pager."""
+
+
+def pager_down(bench: Bench, rounds: int) -> list[Row]:
+    """50 webhooks a second while the pager is well, answers 503, or does not answer: how long webhooks wait."""
+
+    def accept(mood: str) -> float:
+        with bench.up(Relay, mood) as (peer, _):
+            run = bench.load(peer, seconds=8, rate=50, connections=20)
+            if run.load["refused"]:
+                bench.broken.append(f"the pager is {mood}: {run.load['refused']} webhooks were refused")
+            return run.load["p99"]
+
+    rows = []
+    for mood in ("down", "hang"):
+        ratios = []
+        for _ in range(rounds):
+            well, bad, again, well_again = accept("well"), accept(mood), accept(mood), accept("well")
+            ratios.append((bad + again) / (well + well_again))
+        rows.append(Row(f"accept p99 while the pager is in the mood {mood!r} / well", ratios, "<= 1.2"))
+    return rows
+
+
+def storm(bench: Bench, rounds: int) -> list[Row]:
+    """20,000 alerts in 10 seconds: 2,000 webhooks of 10 over 400 connections; and the same for Alertmanager."""
+    shape = {"seconds": 10, "rate": 200, "alerts": 10, "connections": 400, "most": 20_000}
+    with bench.up(Alertmanager) as (peer, journal):
+        theirs = bench.load(peer, settle=8, **shape)
+        last_of_theirs = _last_page(theirs.log, journal)
+    with bench.up(Relay) as (peer, journal):
+        mine = bench.load(peer, **shape)
+        bench.check("storm", mine, journal)
+        arrivals = read_arrivals(journal)
+        accepted = read_accepted(mine.log)
+        pages = len({arrival.key for arrival in arrivals if arrival.action == "trigger"})
+        incidents = len(set(peer.known().values()))
+        severe, mild = (at(delays(accepted, _pages(arrivals, told)), 0.99) for told in ("critical", "warning"))
+    return [
+        Row("storm of 20,000: p99 of the answers", [mine.load["p99"] * 1000], "<= 250", "ms"),
+        Row("storm of 20,000: p99 of the answers, Relay / Alertmanager", [mine.load["p99"] / theirs.load["p99"]], ""),
+        Row("storm of 20,000: last page after the last answer", [_last_page(mine.log, journal)], "<= 2", "s"),
+        Row("storm of 20,000: the same of Alertmanager (group_wait 1s)", [last_of_theirs], "", "s"),
+        Row(
+            "storm of 20,000: p99 until a page, SEV-2 / SEV-4",
+            [severe / mild],
+            "<= 1",
+        ),
+        Row("storm of 20,000: pages / incidents", [pages / incidents], "<= 1"),
+        Row("storm of 20,000: memory", [mine.memory], "<= 140", "MiB"),
+        Row("storm of 20,000: answered other than 200", [float(mine.load["refused"])], "0", ""),
+    ]
+
+
+def _last_page(log: Path, journal: Path) -> float:
+    triggers = [arrival.at for arrival in read_arrivals(journal) if arrival.action == "trigger"]
+    return max(triggers) - max(read_accepted(log).values())
+
+
+def _pages(arrivals: list[Arrival], severity: str) -> list[Arrival]:
+    return [arrival for arrival in arrivals if arrival.action == "trigger" and arrival.severity == severity]
+
+
+def postgresql(bench: Bench, rounds: int) -> list[Row]:
+    """Webhooks a second, closed loop of 8, with the state in PostgreSQL; and with two replicas."""
+
+    def one(kind: type[Peer]) -> float:
+        with bench.up(kind) as (peer, journal):
+            run = bench.load(peer, seconds=5)
+            if kind is RelayOnPostgresql:
+                bench.check("PostgreSQL", run, journal)
+            return run.load["per_second"]
+
+    kept = rounds_of(bench, rounds, [Bare, RelayOnPostgresql], one)
+    rows = [
+        Row("PostgreSQL: webhooks/s, Relay / bare handler", [r[RelayOnPostgresql] / r[Bare] for r in kept], ">= 0.3")
+    ]
+    if (processors := os.cpu_count() or 1) < ENOUGH:
+        print(f"(two replicas on PostgreSQL are not measured: they need {ENOUGH} processors, here are {processors})")
+        return rows
+    return [*rows, Row("PostgreSQL: webhooks/s, two replicas / one", [_two(bench) for _ in range(rounds)], ">= 1.6")]
+
+
+def _two(bench: Bench) -> float:
+    with bench.up(RelayOnPostgresql) as (first, _):
+        alone = bench.load(first, seconds=5).load["per_second"]
+        second = RelayOnPostgresql(first.directory / "second", first.pager_port, database=first.database)
+        second.start()
+        try:
+            with ThreadPoolExecutor() as both:
+                loads = [
+                    both.submit(bench.load, peer, seconds=5, first=start, first_group=start)
+                    for peer, start in ((first, 10**6), (second, 2 * 10**6))
+                ]
+                together = sum(load.result().load["per_second"] for load in loads)
+        finally:
+            second.stop()
+    return together / alone
+
+
+def overdue(bench: Bench, rounds: int) -> list[Row]:
+    """100,000 open alerts, and their second level falls due while Relay is down: when does its first page leave?"""
+    with bench.up(SlowToAnswer) as (peer, journal):
+        began = time.monotonic()
+        bench.load(peer, seconds=600, alerts=50, connections=8, most=100_000)
+        peer.stop()
+        time.sleep(max(0.0, began + SlowToAnswer.wait - time.monotonic()))
+        known = {arrival.key for arrival in read_arrivals(journal)}
+        started = time.monotonic()
+        peer.start()
+        while not (late := [one for one in read_arrivals(journal) if one.key not in known]):
+            if time.monotonic() > started + 60:
+                bench.broken.append("100,000 open alerts: no overdue page left within a minute")
+                return []
+            time.sleep(0.1)
+    return [
+        Row(
+            "100,000 open alerts: first overdue page after a start",
+            [min(one.at for one in late) - started],
+            "<= 5",
+            "s",
+        )
+    ]
+
+
+def killed(bench: Bench, rounds: int) -> list[Row]:
+    """kill -9 in a storm, at seeded moments; restarted at once; the ledger judges."""
+    seeds = rounds * 4
+    for seed in range(seeds):
+        with bench.up(Relay) as (peer, journal):
+            log = peer.directory / "accepted.log"
+            command = bench.sender(peer, log, seconds=4, rate=150, alerts=5, connections=50)
+            sender = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(1 + random.Random(seed).uniform(0, 2))
+            assert isinstance(peer, Relay)
+            peer.kill()
+            sender.wait()
+            peer.start()
+            until = time.monotonic() + 60
+            while peer.waiting() and time.monotonic() < until:
+                time.sleep(0.1)
+            bench.check(f"kill -9, seed {seed}", Run({}, 0, 0, log, peer), journal)
+    return [
+        Row(f"kill -9 in a storm: accepted and lost, or doubled, in {seeds} tries", [float(len(bench.broken))], "0", "")
+    ]
