@@ -52,6 +52,10 @@ def show(id: str, url: str, token_file: Path | None, output: str) -> None:
     click.echo(
         f"  phase     {found['phase']}" + (f" by {found['acknowledged_by']}" if found["acknowledged_by"] else "")
     )
+    if found["condition_since"]:
+        click.echo(
+            f"  began     {_time(found['condition_since'])}, says Prometheus; fired {_time(found['started_at'])}"
+        )
     click.echo(f"  severity  {found['severity']}: {found['because']}")
     for name, reason in found["unknown"].items():
         click.echo(f"  unknown   {name}: {reason}")

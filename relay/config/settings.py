@@ -57,6 +57,19 @@ class AlertmanagerSettings(_Part):
         return read_secret(self.token_file, self.token_env) if self.token_file or self.token_env else None
 
 
+class PrometheusAlertsSettings(_Part):
+    """The Prometheis whose alerts the source tells of, which are asked since when they are active."""
+
+    urls: tuple[HttpAddress, ...] = Field(min_length=1)
+    token_file: str | None = None
+    token_env: str | None = None
+    every: Annotated[Duration, at_least(timedelta(milliseconds=100))] = timedelta(minutes=1)
+
+    def token(self) -> str | None:
+        """The token to send. Raises `SecretMissing`."""
+        return read_secret(self.token_file, self.token_env) if self.token_file or self.token_env else None
+
+
 class Heartbeat(_Part):
     """Somebody outside who pages when Relay's sign of life stops. The address is a secret: it often holds a key."""
 
@@ -77,6 +90,7 @@ class Source(_Part):
     watchdog_within: Annotated[Duration, at_least(timedelta(minutes=3))] | None = None
     """Somebody is paged when the source's watchdog was not heard for so long."""
     alertmanager: AlertmanagerSettings | None = None
+    prometheus: PrometheusAlertsSettings | None = None
 
     def tokens(self) -> tuple[str, ...]:
         """The tokens. Raises `SecretMissing`."""

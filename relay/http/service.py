@@ -16,8 +16,9 @@ from watchfiles import awatch
 
 from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
-from relay.config.settings import AlertmanagerSettings, Settings
+from relay.config.settings import AlertmanagerSettings, PrometheusAlertsSettings, Settings
 from relay.engine.announcer import Announcer
+from relay.engine.conditions import Conditions, Dated
 from relay.engine.dispatch import Dispatch
 from relay.engine.follow import FollowUp
 from relay.engine.heartbeat import Heartbeat
@@ -42,6 +43,7 @@ from relay.incident.reconcile import Patience
 from relay.integrations.alertmanager_api import AlertmanagerApi
 from relay.integrations.courier import Courier
 from relay.integrations.prometheus import Prometheus
+from relay.integrations.prometheus_alerts import PrometheusAlerts
 from relay.store.database import open_database
 
 log = structlog.get_logger()
@@ -175,9 +177,11 @@ def _companions(
         for name, source in settings.sources.items()
         if source.alertmanager
     }
+    dated = {name: _dated(source.prometheus, clock) for name, source in settings.sources.items() if source.prometheus}
     limits = {name: source.watchdog_within for name, source in settings.sources.items() if source.watchdog_within}
     runs: list[Callable[[], Awaitable[None]]] = [
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
+        Conditions(dated, writer, lambda: rules.rules, clock, metrics).run,
         Watchdogs(limits, writer, intake, clock).run,
         WindowWatch(rules, writer, clock, metrics, loop.reconsider).run,
         ScheduleWatch(rules, writer, clock, metrics).run,
@@ -195,6 +199,11 @@ def _asked(name: str, found: AlertmanagerSettings, clock: Clock) -> Asked:
     token = found.token()
     apis = [AlertmanagerApi(url, name, found.receiver, token, clock) for url in found.urls]
     return Asked(apis, found.every, Patience(found.missed_after, found.absent_after))
+
+
+def _dated(found: PrometheusAlertsSettings, clock: Clock) -> Dated:
+    token = found.token()
+    return Dated([PrometheusAlerts(url, token, clock) for url in found.urls], found.every)
 
 
 async def _keep(run: Callable[[], Awaitable[None]]) -> None:

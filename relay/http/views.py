@@ -50,6 +50,9 @@ class IncidentView(BaseModel):
     group: dict[str, str]
     opened_at: datetime | None
     started_at: datetime | None
+    """When its first alert fired."""
+    condition_since: datetime | None
+    """Since when the condition behind it is true, as Prometheus says: earlier by the `for:` of its rule."""
     triggered_at: datetime | None
     acknowledged_at: datetime | None
     acknowledged_by: str
@@ -211,8 +214,8 @@ def detail(incident: Incident, entries: list[Entry], now: datetime) -> IncidentD
 
 def _fields(incident: Incident, now: datetime) -> dict[str, Any]:
     plain = (
-        "id phase because service group opened_at started_at triggered_at acknowledged_at acknowledged_by resolved_at "
-        "held_by seen episode deadlines facts unknown"
+        "id phase because service group opened_at started_at condition_since triggered_at acknowledged_at "
+        "acknowledged_by resolved_at held_by seen episode deadlines facts unknown"
     )
     return {
         **{name: getattr(incident, name) for name in plain.split()},

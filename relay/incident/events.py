@@ -75,6 +75,13 @@ class AlertsMuted:
     muted: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class ConditionDated:
+    """Prometheus knows since when a condition behind its alerts is true: earlier than they fired, by their `for:`."""
+
+    since: datetime
+
+
 # ---- what Relay makes of them ------------------------------------------------------------------------------------
 
 
@@ -280,6 +287,7 @@ Event = (
     | AlertsResolved
     | AlertsTruncated
     | AlertsMuted
+    | ConditionDated
     | Assessed
     | Held
     | WouldHold

@@ -15,6 +15,7 @@ from relay.incident.events import (
     AlertsResolved,
     AlertsTruncated,
     Assessed,
+    ConditionDated,
     DeadlineMet,
     DeadlineMissed,
     DeadlineSet,
@@ -68,6 +69,8 @@ class Incident:
     opened_at: datetime | None = None
     started_at: datetime | None = None
     """When the first of its alerts began to fire, as the source says."""
+    condition_since: datetime | None = None
+    """Since when the first condition behind its alerts is true, as Prometheus says; None where that is not known."""
     triggered_at: datetime | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
@@ -142,6 +145,8 @@ def apply(incident: Incident, event: Event, now: datetime) -> Incident:
             return incident.but(deadlines={n: at for n, at in incident.deadlines.items() if n != name})
         case AlertsFired() | AlertsChanged() | AlertsResolved() | AlertsTruncated() | AlertsMuted():
             return _alerts_told(incident, event)
+        case ConditionDated(since):
+            return incident.but(condition_since=min(since, incident.condition_since or since))
         case Assessed() | Measured():
             return _judged(incident, event)
         case Paged() | LevelPassed() | Undeliverable():
@@ -250,6 +255,7 @@ def _again(incident: Incident) -> Incident:
         unknown={},
         held_by="",
         started_at=min(starts, default=incident.started_at),
+        condition_since=None,
         triggered_at=None,
         acknowledged_at=None,
         acknowledged_by="",

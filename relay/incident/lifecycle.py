@@ -10,6 +10,7 @@ from relay.incident.events import (
     AlertsTruncated,
     Assessed,
     Closed,
+    ConditionDated,
     DeadlineMet,
     DeadlineMissed,
     DeadlineSet,
@@ -45,7 +46,7 @@ PHASES: dict[str, str] = {
 _ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated, AlertsMuted)
 _TIME = (DeadlineSet, DeadlineMet, DeadlineMissed)
 _ANSWERS = (Delivered, Undeliverable, Measured)
-_RECORDS = (NoteAdded, Assessed, SeveritySet, WouldAssess, WouldHold)
+_RECORDS = (NoteAdded, ConditionDated, Assessed, SeveritySet, WouldAssess, WouldHold)
 _PAGING = (Paged, LevelPassed, EscalationExhausted, Escalated)
 
 

@@ -13,6 +13,7 @@ from relay.incident.events import (
     AlertsTruncated,
     Assessed,
     Closed,
+    ConditionDated,
     DeadlineMet,
     DeadlineMissed,
     DeadlineSet,
@@ -60,6 +61,8 @@ def _of_alerts(event: Event) -> str:
             return f"{count} {ABSENT}" if absent else f"{count} ended"
         case AlertsMuted(source, muted):
             return _muted(source, muted)
+        case ConditionDated(since):
+            return f"Prometheus says that it began at {since:%Y-%m-%d %H:%M:%S} UTC"
         case AlertsTruncated(_, count):
             return (
                 f"the source left {count} alerts out of its message" if count else "the source lists every alert again"

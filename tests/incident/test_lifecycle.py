@@ -53,6 +53,7 @@ def an(kind):
         "was": 3,
         "could_be": 1,
         "until": NOW + timedelta(hours=1),
+        "since": NOW,
         "at": NOW,
         "name": "escalation/L2",
         "doubt": "",
