@@ -1,0 +1,192 @@
+"""What can be written about each kind of probe, in checks and in modules alike."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from relay.config.matchers import compile_regex
+from relay.config.types import Duration, Section, at_least, at_most
+
+_SECONDS_10 = timedelta(seconds=10)
+MOST_BODY = 64 * 1024 * 1024
+"""Bytes of a body that a check may ask to have read: bodies are held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A regular expression (RE2, as in Prometheus) that is looked for anywhere in a text."""
+
+    text: str
+    compiled: Any = field(compare=False, repr=False)
+
+    def found_in(self, text: str) -> bool:
+        """Say whether the expression matches somewhere."""
+        return self.compiled.search(text) is not None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _read_regex(value: Any) -> Regex:
+    return value if isinstance(value, Regex) else Regex(str(value), compile_regex(str(value)))
+
+
+def _read_status(value: Any) -> str:
+    return str(value).lower()
+
+
+def _one_line(value: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("write it without line breaks and control characters")
+    return value
+
+
+OneRegex = Annotated[
+    Regex, BeforeValidator(_read_regex), PlainSerializer(str), WithJsonSchema({"type": "string", "examples": ["^ok"]})
+]
+Status = Annotated[str, BeforeValidator(_read_status), Field(pattern=r"^[1-5](xx|[0-9][0-9])$")]
+"""A status code, or a class of them: 204, 2xx."""
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderValue = Annotated[str, AfterValidator(_one_line)]
+Timeout = Annotated[Duration, at_least(timedelta(milliseconds=1)), at_most(timedelta(minutes=5))]
+IpProtocol = Literal["any", "ip4", "ip6"]
+
+
+class Tls(Section):
+    """How a server's certificate is judged, and what we show it."""
+
+    verify: bool = True
+    ca_file: str | None = None
+    server_name: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    valid_for: Annotated[Duration, at_least(timedelta(0))] = timedelta(0)
+    """The probe fails when a certificate of the chain expires sooner."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Tls":
+        if self.key_file and not self.cert_file:
+            raise ValueError("write cert_file as well: a key alone is of no use")
+        return self
+
+
+class BasicAuth(Section):
+    """A name and a password that an HTTP server asks for."""
+
+    username: HeaderValue
+    password_file: str
+
+
+class JsonExpectation(Section):
+    """What a value inside of a JSON body is to be."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """Keys and positions with dots between them: `database.replicas.0.up`."""
+    equals: str | int | float | bool | None = None
+    matches: OneRegex | None = None
+
+    @model_validator(mode="after")
+    def _one_expectation(self) -> "JsonExpectation":
+        if len({"equals", "matches"} & self.model_fields_set) != 1:
+            raise ValueError("write either equals or matches")
+        return self
+
+
+class HttpKeys(Section):
+    """A request, and what its answer is to be like."""
+
+    kind: Literal["http"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    tls: Tls = Tls()
+    method: Annotated[str, Field(pattern=r"^[A-Z]+$")] = "GET"
+    headers: dict[HeaderName, HeaderValue] = {}  # noqa: RUF012
+    body: str = ""
+    basic_auth: BasicAuth | None = None
+    bearer_token_file: str | None = None
+    redirects: Annotated[int, Field(ge=0, le=20)] = 10
+    max_body_bytes: Annotated[int, Field(ge=0, le=MOST_BODY)] = 1024 * 1024
+    status: tuple[Status, ...] = ("2xx",)
+    encrypted: bool | None = None
+    body_matches: tuple[OneRegex, ...] = ()
+    body_lacks: tuple[OneRegex, ...] = ()
+    headers_match: dict[HeaderName, OneRegex] = {}  # noqa: RUF012
+    headers_lack: dict[HeaderName, OneRegex] = {}  # noqa: RUF012
+    json_: tuple[JsonExpectation, ...] = Field(default=(), alias="json")
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> "HttpKeys":
+        if self.basic_auth and self.bearer_token_file:
+            raise ValueError("write either basic_auth or bearer_token_file")
+        return self
+
+
+class Exchange(Section):
+    """One step of a conversation: exactly one of its keys."""
+
+    send: str | None = None
+    expect: OneRegex | None = None
+    starttls: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one_step(self) -> "Exchange":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("write one of send, expect and starttls in each step")
+        return self
+
+
+class TcpKeys(Section):
+    """A connection, and perhaps a conversation in lines."""
+
+    kind: Literal["tcp"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    tls: Tls | None = None
+    conversation: tuple[Exchange, ...] = ()
+    max_bytes: Annotated[int, Field(ge=1, le=MOST_BODY)] = 64 * 1024
+
+    @model_validator(mode="after")
+    def _encrypt_once(self) -> "TcpKeys":
+        started = sum(step.starttls is True for step in self.conversation)
+        if started > 1:
+            raise ValueError("write starttls once")
+        return self
+
+
+class TlsKeys(Section):
+    """A TLS handshake, and the certificate in it."""
+
+    kind: Literal["tls"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    tls: Tls = Tls()
+
+
+class DnsKeys(Section):
+    """A question to a DNS server, and what its answer is to hold."""
+
+    kind: Literal["dns"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    query: Annotated[str, Field(min_length=1, max_length=253)]
+    type: Annotated[str, Field(pattern=r"^[A-Z0-9]+$")] = "A"
+    transport: Literal["udp", "tcp"] = "udp"
+    recursion: bool = True
+    rcodes: Annotated[tuple[str, ...], Field(min_length=1)] = ("NOERROR",)
+    answers: tuple[str, ...] = ()
+    """Each of them has to be in the answer, as a zone file writes it: `192.0.2.1`, `10 mx1.example.com.`"""
+    answers_match: tuple[OneRegex, ...] = ()
+
+
+class IcmpKeys(Section):
+    """An echo request."""
+
+    kind: Literal["icmp"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    payload_bytes: Annotated[int, Field(ge=8, le=1472)] = 56
+
+
+Keys = HttpKeys | TcpKeys | TlsKeys | DnsKeys | IcmpKeys
