@@ -106,6 +106,8 @@ class HttpKeys(Section):
     body: str = ""
     basic_auth: BasicAuth | None = None
     bearer_token_file: str | None = None
+    proxy: Annotated[str, Field(pattern=r"^http://[^/@\s]+$")] | None = None
+    """An HTTP proxy to go through; https goes through its CONNECT."""
     redirects: Annotated[int, Field(ge=0, le=20)] = 10
     max_body_bytes: Annotated[int, Field(ge=0, le=MOST_BODY)] = 1024 * 1024
     status: tuple[Status, ...] = ("2xx",)

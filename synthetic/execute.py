@@ -1,0 +1,35 @@
+"""Running one probe once, within its time."""
+
+import asyncio
+import time
+
+import structlog
+
+from relay.clock import Clock
+from synthetic.checks import Check, Module
+from synthetic.probes import PROBES
+from synthetic.run import Failed, Result, Run
+
+log = structlog.get_logger()
+
+
+async def execute(keys: Check | Module, target: str, clock: Clock) -> Result:
+    """Run a probe against a target. Whatever happens, it ends by its timeout, with a result."""
+    began_at, run = clock.now(), Run()
+    reason = text = ""
+    try:
+        async with asyncio.timeout(keys.timeout.total_seconds()):
+            await PROBES[keys.kind](keys, target, run)
+    except TimeoutError:
+        failed = run.timed_out()
+        reason, text = failed.reason, str(failed)
+    except Failed as failed:
+        reason, text = failed.reason, str(failed)
+    except Exception as error:
+        log.exception("a probe failed in itself", kind=keys.kind)
+        reason, text = "internal", f"the probe itself failed ({type(error).__name__}): this is a mistake in Relay"
+    seconds = time.perf_counter() - run.began
+    run.note(f"failed: {reason}: {text}" if reason else "succeeded")
+    run.measure("probe_success", float(not reason))
+    run.measure("probe_duration_seconds", seconds)
+    return Result(not reason, reason, text, began_at, seconds, run.samples, tuple(run.log))

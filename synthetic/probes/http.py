@@ -1,0 +1,199 @@
+"""`http`: a request, redirects, and what the answer is to be like. Names and phases are blackbox_exporter's."""
+
+import base64
+import json
+import math
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin
+
+from synthetic.dial import Connection, dial, encrypt
+from synthetic.exchange import Answer, exchange
+from synthetic.kinds import HttpKeys, JsonExpectation, Tls
+from synthetic.run import Failed, Run, label
+from synthetic.secrets import secret
+from synthetic.targets import Url, read_url
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+PHASES = ("resolve", "connect", "tls", "processing", "transfer")
+
+
+async def probe(keys: HttpKeys, target: str, run: Run) -> None:
+    """Ask, follow redirects, and judge the last answer. Raises `Failed`."""
+    phases = dict.fromkeys(PHASES, 0.0)
+    try:
+        answer, url = await _follow(keys, read_url(target), run, phases)
+    finally:
+        for phase, seconds in phases.items():
+            run.measure("probe_http_duration_seconds", seconds, label("phase", phase))
+    _measure(answer, url, run)
+    _judge(keys, answer, url, run)
+
+
+async def _follow(keys: HttpKeys, url: Url, run: Run, phases: dict[str, float]) -> tuple[Answer, Url]:
+    origin, method, body = url.origin, keys.method, keys.body.encode()
+    credentials = _credentials(keys)
+    for count in range(keys.redirects + 1):
+        own = credentials if url.origin == origin else []  # they are meant for nobody else
+        answer = await _ask(keys, url, method, body, own, run, phases)
+        run.measure("probe_http_redirects", count)
+        location = answer.header("location")
+        if keys.redirects == 0 or answer.status not in _REDIRECTS or location is None:
+            return answer, url
+        try:
+            url = read_url(urljoin(str(url), location))
+        except ValueError as error:
+            raise Failed("http_redirect", f"it leads to a place that cannot be followed: {error}") from None
+        run.note(f"is led to {url}")
+        if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+            method, body = "GET", b""
+    raise Failed("http_redirect", f"it leads on after {keys.redirects} redirects")
+
+
+def _credentials(keys: HttpKeys) -> list[tuple[str, str]]:
+    if keys.basic_auth:
+        pair = f"{keys.basic_auth.username}:{secret(keys.basic_auth.password_file)}"
+        return [("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
+    if keys.bearer_token_file:
+        return [("Authorization", f"Bearer {secret(keys.bearer_token_file)}")]
+    return []
+
+
+async def _ask(
+    keys: HttpKeys,
+    url: Url,
+    method: str,
+    body: bytes,
+    credentials: Sequence[tuple[str, str]],
+    run: Run,
+    phases: dict[str, float],
+) -> Answer:
+    run.note(f"{method} {url}")
+    tls = keys.tls if url.scheme == "https" else None
+    given = {name.lower() for name in keys.headers}
+    plain = [("Host", url.authority), ("User-Agent", "relay-synthetic"), ("Accept", "*/*"), ("Connection", "close")]
+    headers = [pair for pair in plain if pair[0].lower() not in given]
+    headers += [*keys.headers.items(), *credentials]
+    if body or method in ("POST", "PUT", "PATCH"):
+        headers.append(("Content-Length", str(len(body))))
+    most = keys.max_body_bytes
+    if keys.proxy is None:
+        async with dial(url.host, url.port, keys.ip_protocol, tls, run, phases) as connection:
+            return await exchange(connection, method, url.path, headers, body, most, run, phases)
+    proxy = read_url(keys.proxy)
+    async with dial(proxy.host, proxy.port, keys.ip_protocol, None, run, phases) as connection:
+        if tls is None:
+            return await exchange(connection, method, str(url), headers, body, most, run, phases)
+        await _tunnel(connection, url, tls, run)
+        return await exchange(connection, method, url.path, headers, body, most, run, phases)
+
+
+async def _tunnel(connection: Connection, url: Url, tls: Tls, run: Run) -> None:
+    """Let the proxy connect us through, and encrypt what follows."""
+    where = f"{url.authority.rpartition(']')[0]}{']' if ':' in url.host else url.host}:{url.port}"
+    connection.writer.write(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n\r\n".encode())
+    run.phase = "connect"
+    try:
+        head = await connection.reader.readuntil(b"\r\n\r\n")
+    except (EOFError, ValueError, OSError):
+        raise Failed("connect_failed", "the proxy did not answer as a proxy does") from None
+    if b" 200" not in head.split(b"\r\n")[0]:
+        raise Failed("connect_failed", f"the proxy refuses: {head.splitlines()[0].decode('latin-1')[:80]}")
+    await encrypt(connection, tls, url.host, run)
+
+
+def _measure(answer: Answer, url: Url, run: Run) -> None:
+    run.measure("probe_http_status_code", answer.status)
+    run.measure("probe_http_ssl", float(url.scheme == "https"))
+    run.measure("probe_http_version", float(answer.version))
+    length = answer.header("content-length")
+    run.measure("probe_http_content_length", float(length) if length and length.isdigit() else -1.0)
+    run.measure("probe_http_uncompressed_body_length", len(answer.body))
+    if modified := answer.header("last-modified"):
+        try:
+            at = parsedate_to_datetime(modified).timestamp()
+            run.measure("probe_http_last_modified_timestamp_seconds", at)
+        except (ValueError, OverflowError):
+            run.note("its Last-Modified is no date")
+
+
+def _judge(keys: HttpKeys, answer: Answer, url: Url, run: Run) -> None:
+    run.measure("probe_failed_due_to_regex", 0)
+    status = str(answer.status)
+    if not any(status == one or (one[1:] == "xx" and status[0] == one[0]) for one in keys.status):
+        raise Failed("http_status", f"answers {status}, and not {' or '.join(keys.status)}")
+    if keys.encrypted is not None and keys.encrypted != (url.scheme == "https"):
+        raise Failed("assertion", "it is not encrypted" if keys.encrypted else "it is encrypted")
+    _judge_headers(keys, answer, run)
+    text = answer.body.decode("utf-8", "replace")
+    for regex in keys.body_matches:
+        if not regex.found_in(text):
+            raise _by_regex(run, f"the body has nothing that matches {regex}")
+    for regex in keys.body_lacks:
+        if regex.found_in(text):
+            raise _by_regex(run, f"the body has what matches {regex}")
+    if keys.json_:
+        document = _parse(text)
+        for expected in keys.json_:
+            _judge_json(expected, document)
+
+
+def _judge_headers(keys: HttpKeys, answer: Answer, run: Run) -> None:
+    for name, regex in keys.headers_match.items():
+        values = [value for known, value in answer.headers if known.lower() == name.lower()]
+        if not any(regex.found_in(value) for value in values):
+            raise _by_regex(run, f"no header {name} matches {regex}")
+    for name, regex in keys.headers_lack.items():
+        if any(known.lower() == name.lower() and regex.found_in(value) for known, value in answer.headers):
+            raise _by_regex(run, f"a header {name} matches {regex}")
+
+
+def _by_regex(run: Run, text: str) -> Failed:
+    run.measure("probe_failed_due_to_regex", 1)
+    return Failed("assertion", text)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Failed("assertion", "the body is not JSON") from None
+
+
+def _judge_json(expected: JsonExpectation, document: Any) -> None:
+    found = pick(document, expected.path)
+    if isinstance(found, Missing):
+        raise Failed("assertion", f"the body has no {expected.path}: {found.text}")
+    if expected.matches is not None:
+        if not expected.matches.found_in(found if isinstance(found, str) else json.dumps(found)):
+            raise Failed("assertion", f"{expected.path} does not match {expected.matches}")
+    elif not _same(found, expected.equals):
+        raise Failed("assertion", f"{expected.path} is {json.dumps(found)[:80]}, and not {json.dumps(expected.equals)}")
+
+
+class Missing:
+    """What stands for a value that is not there."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def pick(document: Any, path: str) -> Any:
+    """Give the value at a path of keys and positions (`database.replicas.0.up`), or `Missing`."""
+    for step in path.split("."):
+        if isinstance(document, dict) and step in document:
+            document = document[step]
+        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
+            document = document[int(step)]
+        else:
+            return Missing(f"nothing is at {step}")
+    return document
+
+
+def _same(found: Any, expected: Any) -> bool:
+    if isinstance(found, bool) != isinstance(expected, bool):
+        return False  # to Python, 1 is True
+    if isinstance(found, float) and math.isnan(found):
+        return False
+    return bool(found == expected)

@@ -1,0 +1,231 @@
+"""The probe `http`, against real sockets that do what servers do on bad days."""
+
+import gzip
+from datetime import timedelta
+
+import pytest
+from places import answering, certificate, dripping, listening, ok, silent
+
+from relay.clock import WallClock
+from relay.demo.processes import free_port
+from synthetic.execute import execute
+from synthetic.kinds import HttpKeys
+from synthetic.run import REASONS
+
+
+def keys(**more):
+    return HttpKeys.model_validate({"kind": "http", "timeout": "2s", **more})
+
+
+async def run(port, path="/", scheme="http", host="127.0.0.1", **more):
+    result = await execute(keys(**more), f"{scheme}://{host}:{port}{path}", WallClock())
+    assert result.reason in ("", *REASONS)
+    return result
+
+
+async def judged(answer, **more):
+    """Reason and text of what came of an answer."""
+    async with listening(answering(answer)) as port:
+        result = await run(port, **more)
+        return result.reason, result.text
+
+
+def sample(result, name, labels=""):
+    return result.samples[name, labels]
+
+
+async def test_an_answer_is_measured_by_the_names_of_blackbox_exporter():
+    async with listening(answering(ok(b"hello", "Last-Modified: Wed, 07 Jan 2026 12:00:00 GMT"))) as port:
+        result = await run(port)
+    assert result.success
+    assert sample(result, "probe_success") == 1
+    assert sample(result, "probe_http_status_code") == 200
+    assert sample(result, "probe_http_content_length") == 5
+    assert sample(result, "probe_http_uncompressed_body_length") == 5
+    assert sample(result, "probe_http_version") == 1.1
+    assert sample(result, "probe_http_ssl") == sample(result, "probe_http_redirects") == 0
+    assert sample(result, "probe_http_last_modified_timestamp_seconds") == 1767787200
+    assert sample(result, "probe_ip_protocol") == 4
+    phases = [
+        sample(result, "probe_http_duration_seconds", f'phase="{phase}"')
+        for phase in ("resolve", "connect", "tls", "processing", "transfer")
+    ]
+    assert sum(phases) <= sample(result, "probe_duration_seconds") == result.seconds
+    assert min(phases[1], phases[3]) > 0 == phases[2]
+
+
+PLACE = "it leads to a place that cannot be followed: "
+BOMB = ok(gzip.compress(b"x" * 10**6), "Content-Encoding: gzip")
+NOT_HTTP = "what is answered is not HTTP/1.1: "
+REFUSED = [
+    (ok(status="500 No"), {}, "http_status", "answers 500, and not 2xx"),
+    (ok(status="404 No"), {"status": ["2xx", "301"]}, "http_status", "answers 404, and not 2xx or 301"),
+    (ok(b"all is lost"), {"body_matches": ["well"]}, "assertion", "the body has nothing that matches well"),
+    (ok(b"all is lost"), {"body_lacks": ["l.st"]}, "assertion", "the body has what matches l.st"),
+    (ok(b"", "X-A: b"), {"headers_match": {"x-a": "^c"}}, "assertion", "no header x-a matches ^c"),
+    (ok(b"", "X-A: b"), {"headers_lack": {"X-A": "b"}}, "assertion", "a header X-A matches b"),
+    (ok(b"{}"), {"json": [{"path": "a.0", "equals": 1}]}, "assertion", "the body has no a.0: nothing is at a"),
+    (ok(b'{"a":[2]}'), {"json": [{"path": "a.0", "equals": 1}]}, "assertion", "a.0 is 2, and not 1"),
+    (ok(b'{"a":true}'), {"json": [{"path": "a", "equals": 1}]}, "assertion", "a is true, and not 1"),
+    (ok(b'{"a":"xy"}'), {"json": [{"path": "a", "matches": "^y"}]}, "assertion", "a does not match ^y"),
+    (ok(b"[" * 100_000), {"json": [{"path": "a", "equals": 1}]}, "assertion", "the body is not JSON"),
+    (ok(b"x" * 2000), {"max_body_bytes": 1000}, "body_too_large", "the body is larger than 1000 bytes"),
+    (BOMB, {"max_body_bytes": 9999}, "body_too_large", "the body is larger than 9999 bytes when it is unpacked"),
+    (ok(b"no gzip", "Content-Encoding: gzip"), {}, "http_protocol", "the body is not of the coding gzip"),
+    (b"SSH-2.0-OpenSSH\r\n\r\n", {}, "http_protocol", NOT_HTTP),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", {}, "http_protocol", NOT_HTTP),
+    (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000 + b"\r\n\r\n", {}, "http_protocol", NOT_HTTP),
+    (b"", {}, "broken_off", "the connection was closed without an answer"),
+    (ok(), {"encrypted": True}, "assertion", "it is not encrypted"),
+    (ok(b"", "Location: ftp://x/", status="302 Found"), {}, "http_redirect", PLACE),
+    (ok(b"", "Location: /", status="302 Found"), {"redirects": 2}, "http_redirect", "it leads on after 2 redirects"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "asked", "reason", "text"), REFUSED)
+async def test_what_is_wrong_with_an_answer_is_said(answer, asked, reason, text):
+    found = await judged(answer, **asked)
+    assert (found[0], found[1][: len(text)]) == (reason, text)
+
+
+FINE = [
+    (ok(status="404 No"), {"status": ["404"]}),
+    (ok(b"all is well"), {"body_matches": ["w.ll$"], "body_lacks": ["lost"]}),
+    (ok(b'{"a":[{"b":null}]}'), {"json": [{"path": "a.0.b", "equals": None}, {"path": "a", "matches": "null"}]}),
+    (ok(gzip.compress(b"well"), "Content-Encoding: gzip"), {"body_matches": ["^well$"]}),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwell\r\n0\r\n\r\n", {"body_matches": ["^well$"]}),
+    (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", {"body_matches": ["the end$"]}),
+    (ok(b"", "Location: /", status="302 Found"), {"redirects": 0, "status": ["3xx"]}),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" + ok(), {}),
+    (ok("Störung".encode("latin-1")), {"body_matches": ["St.*rung"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "asked"), FINE)
+async def test_what_is_right_is_a_success(answer, asked):
+    assert await judged(answer, **asked) == ("", "")
+
+
+async def test_a_redirect_is_followed_and_credentials_stay_at_home(tmp_path):
+    (tmp_path / "password").write_text("hunter2\n")
+    there = []
+    async with listening(answering(ok(), asked=there)) as elsewhere:
+        here = []
+        moved = ok(b"", f"Location: http://127.0.0.1:{elsewhere}/there?q=1", status="303 See Other")
+        async with listening(answering(moved, asked=here)) as port:
+            auth = {"username": "me", "password_file": str(tmp_path / "password")}
+            result = await run(port, "/here", method="POST", body="x=1", basic_auth=auth, headers={"X-A": "b"})
+    assert result.success
+    assert sample(result, "probe_http_redirects") == 1
+    assert here[0].startswith(b"POST /here HTTP/1.1\r\n")
+    assert here[0].endswith(b"\r\n\r\nx=1")
+    assert b"Authorization: Basic bWU6aHVudGVyMg==" in here[0]
+    assert there[0].startswith(b"GET /there?q=1 HTTP/1.1\r\n")
+    assert b"uthorization" not in there[0]
+    assert b"X-A: b" in there[0]
+    assert "hunter2" not in "".join(result.log)
+
+
+async def test_a_password_that_is_not_there_fails_the_probe_and_nothing_is_sent(tmp_path):
+    asked = []
+    async with listening(answering(ok(), asked=asked)) as port:
+        result = await run(port, bearer_token_file=str(tmp_path / "none"))
+    assert (result.reason, asked) == ("credentials", [])
+    assert "none cannot be read" in result.text
+
+
+async def test_nobody_listens_or_nobody_is_called_so():
+    assert (await run(free_port())).reason == "connect_refused"
+    result = await run(80, host="no-such-host.invalid")
+    assert result.reason in ("dns_nxdomain", "dns_failed")
+    assert sample(result, "probe_success") == 0
+
+
+@pytest.mark.parametrize(
+    ("serve", "reason", "phase"),
+    [
+        (silent, "http_timeout", "processing"),
+        (dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"."), "http_timeout", "transfer"),
+        (dripping(b"HTTP/1.1 200 OK\r\nX-A: ", b"."), "http_timeout", "transfer"),
+    ],
+)
+async def test_one_that_says_nothing_or_ever_a_little_is_given_its_time_and_no_more(serve, reason, phase):
+    async with listening(serve) as port:
+        result = await run(port, timeout="200ms")
+    assert (result.reason, result.text.endswith(f"waiting for: {phase}")) == (reason, True)
+    assert 0.2 <= result.seconds < 1.5
+
+
+async def test_a_certificate_is_judged_and_measured(tmp_path):
+    context, trusted = certificate(tmp_path, "localhost")
+    async with listening(answering(ok()), context) as port:
+        good = await run(port, scheme="https", host="localhost", tls={"ca_file": trusted})
+        assert (good.success, good.text) == (True, "")
+        assert sample(good, "probe_http_ssl") == 1
+        left = sample(good, "probe_ssl_earliest_cert_expiry") - WallClock().now().timestamp()
+        assert left > 86400
+        assert sample(good, "probe_http_duration_seconds", 'phase="tls"') > 0
+        assert ("probe_tls_version_info", 'version="TLS 1.3"') in good.samples
+        strangers = await run(port, scheme="https", host="localhost")
+        assert (strangers.reason, "is not trusted" in strangers.text) == ("tls_untrusted", True)
+        other = await run(port, scheme="https", tls={"ca_file": trusted})
+        assert other.reason == "tls_name"
+        named = await run(port, scheme="https", tls={"ca_file": trusted, "server_name": "localhost"})
+        assert named.success
+        unjudged = await run(port, scheme="https", tls={"verify": False})
+        assert unjudged.success
+        assert sample(unjudged, "probe_ssl_earliest_cert_expiry") == sample(good, "probe_ssl_earliest_cert_expiry")
+        nothing = await run(port, scheme="https", tls={"ca_file": str(tmp_path / "none")})
+        assert nothing.reason == "credentials"
+
+
+async def test_a_certificate_that_has_expired_is_called_so(tmp_path):
+    gone = WallClock().now() - timedelta(days=1)
+    context, trusted = certificate(tmp_path, "localhost", not_after=gone)
+    async with listening(answering(ok()), context) as port:
+        result = await run(port, scheme="https", host="localhost", tls={"ca_file": trusted})
+    assert (result.reason, result.text) == ("tls_expired", "the certificate of localhost has expired")
+
+
+async def test_a_certificate_that_expires_soon_is_told_of_in_time(tmp_path):
+    context, trusted = certificate(tmp_path, "localhost", not_after=WallClock().now() + timedelta(days=6))
+    async with listening(answering(ok()), context) as port:
+        asked = {"scheme": "https", "host": "localhost"}
+        assert (await run(port, **asked, tls={"ca_file": trusted, "valid_for": "5d"})).success
+        soon = await run(port, **asked, tls={"ca_file": trusted, "valid_for": "7d"})
+    assert (soon.reason, soon.text) == ("tls_expires_soon", "the certificate expires in 5d23h59m, sooner than 7d")
+
+
+async def test_a_server_without_tls_fails_the_handshake():
+    async with listening(answering(ok())) as port:
+        assert (await run(port, scheme="https", timeout="500ms")).reason in ("tls_handshake", "tls_timeout")
+
+
+async def test_a_proxy_is_gone_through():
+    asked = []
+    async with listening(answering(ok(b"by proxy"), asked=asked)) as proxy:
+        result = await run(
+            1, "/path", host="shop.invalid", proxy=f"http://127.0.0.1:{proxy}", body_matches=["by proxy"]
+        )
+    assert (result.success, result.text) == (True, "")
+    assert asked[0].startswith(b"GET http://shop.invalid:1/path HTTP/1.1\r\nHost: shop.invalid:1\r\n")
+
+
+async def test_https_goes_through_a_proxys_connect(tmp_path):
+    context, trusted = certificate(tmp_path, "shop.invalid")
+    asked = []
+
+    async def proxy(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await writer.start_tls(context)
+        await answering(ok())(reader, writer)
+
+    async with listening(proxy) as port:
+        through = {"proxy": f"http://127.0.0.1:{port}", "tls": {"ca_file": trusted}}
+        result = await run(1, scheme="https", host="shop.invalid", **through)
+        assert (result.success, result.text) == (True, "")
+    assert asked == [b"CONNECT shop.invalid:1 HTTP/1.1\r\nHost: shop.invalid:1\r\n\r\n"]
+    async with listening(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as port:
+        refused = await run(1, scheme="https", host="shop.invalid", proxy=f"http://127.0.0.1:{port}")
+        assert (refused.reason, refused.text) == ("connect_failed", "the proxy refuses: HTTP/1.1 403 Forbidden")
