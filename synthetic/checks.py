@@ -1,7 +1,7 @@
 """The files of `rules/probes/`: checks that run on a schedule, and modules for `/probe`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -108,6 +108,8 @@ class ProbeFile(Section):
     """One file of `rules/probes/`."""
 
     locations: tuple[Name, ...] = ()
+    peers: dict[Name, UrlTarget] = {}  # noqa: RUF012
+    """Where the workers of other locations are: they are asked to look, too, when a check fails for the first time."""
     checks: tuple[Annotated[Check, Field(discriminator="kind")], ...] = ()
     modules: dict[Name, Annotated[Module, Field(discriminator="kind")]] = {}  # noqa: RUF012
 
@@ -120,6 +122,8 @@ class Checks:
     modules: Mapping[str, Module]
     locations: frozenset[str]
     revision: str
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """Location to the address of its worker."""
 
     def at(self, location: str) -> list[Check]:
         """Give the checks that run at a location."""
@@ -147,6 +151,7 @@ def load(path: Path) -> Checks:
         {name: module for _, file in files for name, module in file.modules.items()},
         frozenset(name for _, file in files for name in file.locations),
         revision(documents),
+        {name: url for _, file in files for name, url in file.peers.items()},
     )
 
 

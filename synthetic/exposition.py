@@ -1,0 +1,191 @@
+"""What Prometheus is told: blackbox_exporter's names, and what it does not tell: states, reasons, freshness.
+
+Written by hand in the text format, in small pieces: to write 200,000 series at once would hold every probe up for
+seconds, and falsify what it measures.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
+
+from synthetic.checks import Check, Checks
+from synthetic.run import Result, label
+from synthetic.watch import Watch
+
+HELP = {
+    "probe_success": "1 if the last run was a success.",
+    "probe_duration_seconds": "How long the last run took.",
+    "probe_state": "What is believed here: 0 OK, 1 SUSPECT, 2 FAILING.",
+    "probe_state_since_timestamp_seconds": "When that began: for FAILING, the end of the first run that failed.",
+    "probe_last_run_timestamp_seconds": "When the last run ended.",
+    "probe_start_lag_seconds": "How late the last run began.",
+    "probe_check_interval_seconds": "How often the check is to run.",
+    "probe_runs_total": "Runs by result: success, failure, timeout, skipped.",
+    "probe_failure_info": "1 while the last run failed, with the reason.",
+    "probe_check_info": "1 for each check that the files name, whoever runs it.",
+    "probe_dependency_info": "1 for each check that another depends on.",
+    "probe_location_info": "1 for each location that the files name.",
+    "probe_dns_lookup_time_seconds": "How long the name was looked up.",
+    "probe_ip_protocol": "4 or 6.",
+    "probe_ip_addr_hash": "A hash of the address, to see when it changes.",
+    "probe_http_status_code": "The status of the last answer.",
+    "probe_http_duration_seconds": "How long each phase took, redirects included.",
+    "probe_http_content_length": "The length that the answer names, -1 for none.",
+    "probe_http_uncompressed_body_length": "The length of the body.",
+    "probe_http_redirects": "Redirects that were followed.",
+    "probe_http_ssl": "1 if the last request was encrypted.",
+    "probe_http_version": "The version of HTTP that was answered.",
+    "probe_http_last_modified_timestamp_seconds": "What the answer's Last-Modified says.",
+    "probe_failed_due_to_regex": "1 if a regular expression was not met.",
+    "probe_ssl_earliest_cert_expiry": "When the certificate expires.",
+    "probe_ssl_last_chain_expiry_timestamp_seconds": "When the certificate expires.",
+    "probe_ssl_last_chain_info": "What the certificate says.",
+    "probe_tls_version_info": "The version of TLS.",
+    "probe_tls_cipher_info": "The cipher of TLS.",
+    "probe_icmp_duration_seconds": "How long each phase took.",
+    "probe_dns_duration_seconds": "How long each phase took.",
+    "probe_dns_query_succeeded": "1 if the question was answered.",
+    "probe_dns_answer_rrs": "Records in the answer section.",
+    "probe_dns_authority_rrs": "Records in the authority section.",
+    "probe_dns_additional_rrs": "Records in the additional section.",
+    "probe_dns_serial": "The serial of the zone.",
+}
+"""Every metric of probes, in the order in which they are told."""
+
+LINES = 400
+"""Written at once, before others get their turn."""
+_KEPT = ("success", "failure", "timeout", "skipped")
+
+
+def write_value(value: float) -> str:
+    """A number as the text format has it."""
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return "NaN" if math.isnan(value) else repr(value)
+
+
+class Exposition:
+    """The last values of every series."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._series: dict[str, dict[str, list[tuple[str, float]]]] = {name: {} for name in HELP}
+        """Metric to check to labels as written, and value."""
+        self._labels: dict[str, str] = {}
+        self._runs: dict[str, dict[str, int]] = {}
+
+    def plan(self, checks: Checks, mine: Iterable[Check]) -> None:
+        """Tell of what the files name; forget checks that are gone."""
+        here = {check.name: check for check in mine}
+        for of_check in self._series.values():
+            for name in of_check.keys() - here.keys():
+                del of_check[name]
+        self._runs = {name: runs for name, runs in self._runs.items() if name in here}
+        self._labels = {name: self._describe(check) for name, check in here.items()}
+        for name, check in here.items():
+            self._runs.setdefault(name, dict.fromkeys(_KEPT, 0))
+            self._put("probe_check_interval_seconds", name, "", check.interval.total_seconds())
+            self._put_runs(name)
+        own = label("location", self._location)
+        self._series["probe_check_info"] = {
+            name: [(f"{_of(check)},{own}", 1.0)] for name, check in checks.checks.items()
+        }
+        self._series["probe_dependency_info"] = {
+            name: [(f"{label('check', name)},{label('depends_on', other)},{own}", 1.0) for other in check.depends_on]
+            for name, check in checks.checks.items()
+            if check.depends_on
+        }
+        self._series["probe_location_info"] = {
+            name: [(label("location", name), 1.0)] for name in sorted(checks.locations | {self._location})
+        }
+
+    def take(self, check: Check, result: Result, watch: Watch, lag: float, now: datetime) -> None:
+        """Take in a result: its series take the place of those of the run before."""
+        name = check.name
+        if name not in self._labels:
+            return  # it was taken out of the files meanwhile
+        fresh: dict[str, list[tuple[str, float]]] = {}
+        for (metric, labels), value in result.samples.items():
+            fresh.setdefault(metric, []).append((self._with(name, labels), value))
+        for metric, of_check in self._series.items():
+            if metric in fresh:
+                of_check[name] = fresh[metric]
+            elif metric not in _LASTING:
+                of_check.pop(name, None)
+        if result.reason:
+            self._put("probe_failure_info", name, label("reason", result.reason), 1.0)
+        self._put("probe_state", name, "", float(watch.state))
+        self._put("probe_state_since_timestamp_seconds", name, "", (watch.since or now).timestamp())
+        self._put("probe_last_run_timestamp_seconds", name, "", now.timestamp())
+        self._put("probe_start_lag_seconds", name, "", lag)
+        self._count(name, "success" if result.success else "timeout" if "timeout" in result.reason else "failure")
+
+    def skip(self, check: Check) -> None:
+        """Count a run that did not come to be."""
+        if check.name in self._labels:
+            self._count(check.name, "skipped")
+
+    async def write(self) -> AsyncIterator[bytes]:
+        """Write everything, in pieces."""
+        lines: list[str] = []
+        for name, of_check in self._series.items():
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {kind}"]
+            for series in list(of_check.values()):
+                lines += [f"{name}{{{labels}}} {write_value(value)}" for labels, value in series]
+                if len(lines) >= LINES:
+                    yield ("\n".join(lines) + "\n").encode()
+                    lines.clear()
+                    await asyncio.sleep(0)
+        yield ("\n".join(lines) + "\n").encode()
+
+    def _describe(self, check: Check) -> str:
+        more = {"location": self._location, "kind": check.kind, "instance": check.target}
+        return ",".join([_of(check), *(label(name, value) for name, value in more.items())])
+
+    def _with(self, name: str, labels: str) -> str:
+        return f"{self._labels[name]},{labels}" if labels else self._labels[name]
+
+    def _put(self, metric: str, name: str, labels: str, value: float) -> None:
+        self._series[metric][name] = [(self._with(name, labels), value)]
+
+    def _count(self, name: str, result: str) -> None:
+        self._runs[name][result] += 1
+        self._put_runs(name)
+
+    def _put_runs(self, name: str) -> None:
+        self._series["probe_runs_total"][name] = [
+            (self._with(name, label("result", result)), float(count)) for result, count in self._runs[name].items()
+        ]
+
+
+_LASTING = frozenset(
+    {"probe_check_interval_seconds", "probe_runs_total", "probe_check_info", "probe_dependency_info"}
+    | {"probe_location_info", "probe_ssl_earliest_cert_expiry"}
+)
+"""What a run that does not measure it leaves as it is: a certificate expires even while nobody can connect."""
+
+
+def _of(check: Check) -> str:
+    told: Mapping[str, str] = {
+        "check": check.name,
+        "service": check.service,
+        "layer": check.layer,
+        "role": check.role,
+    }
+    return ",".join(label(name, value) for name, value in told.items())
+
+
+def write_once(result: Result) -> str:
+    """Write one result as blackbox_exporter's `/probe` does."""
+    lines: list[str] = []
+    for metric in HELP:
+        found = [(labels, value) for (name, labels), value in result.samples.items() if name == metric]
+        if found:
+            lines += [f"# HELP {metric} {HELP[metric]}", f"# TYPE {metric} gauge"]
+            lines += [
+                f"{metric}{{{labels}}} {write_value(v)}" if labels else f"{metric} {write_value(v)}"
+                for labels, v in found
+            ]
+    return "\n".join(lines) + "\n"

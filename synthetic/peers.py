@@ -1,0 +1,48 @@
+"""Workers of other locations: asked to run a check, and to tell what came of it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import structlog
+
+log = structlog.get_logger()
+
+TIMEOUT = 60.0
+"""Seconds for a run elsewhere, with the time that its probe may take."""
+
+
+class PeerFailed(Exception):
+    """A worker elsewhere cannot be asked. The message says why."""
+
+
+async def ask_peer(url: str, token: str, names: Sequence[str], tags: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Let a worker run checks now; gives its results. Raises `PeerFailed`."""
+    headers = {"Authorization": f"Bearer {token}"}
+    asked = {"checks": list(names), "tags": list(tags)}
+    limit = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=5)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit, headers=headers) as session,
+            session.post(f"{url.rstrip('/')}/api/v1/run", json=asked, allow_redirects=False) as answer,
+        ):
+            told = await answer.json(content_type=None)
+            if answer.status != 200:
+                raise PeerFailed(f"it answers {answer.status}: {str(dict(told).get('error', ''))[:200]}")
+            return list(told["results"])
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise PeerFailed(f"it cannot be asked ({type(error).__name__})") from None
+    except (ValueError, TypeError, KeyError):
+        raise PeerFailed("what it answers is not understood: is a worker there?") from None
+
+
+async def second_opinion(peers: Mapping[str, str], token: str, name: str) -> None:
+    """Let the first worker elsewhere that can look at a check; it exports what it sees itself."""
+    for location, url in peers.items():
+        try:
+            await asyncio.wait_for(ask_peer(url, token, [name]), TIMEOUT)
+        except (PeerFailed, TimeoutError) as trouble:
+            log.warning("a worker elsewhere cannot look", check=name, location=location, because=str(trouble))
+        else:
+            return

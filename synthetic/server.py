@@ -1,0 +1,191 @@
+"""The worker's own HTTP server: metrics, `/probe` as blackbox_exporter has it, logs of runs, runs on demand."""
+
+import hmac
+import html
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import REGISTRY, Gauge, generate_latest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from relay.clock import Clock
+from relay.config.complaints import Rejected
+from relay.config.types import spell
+from synthetic.checks import Check
+from synthetic.execute import execute
+from synthetic.exposition import write_once
+from synthetic.history import tell
+from synthetic.run import Result
+from synthetic.worker import Worker
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+MOST_BYTES = 64 * 1024
+SPARE = 0.5
+"""Seconds of Prometheus' scrape timeout that are left for the answer's way, as in blackbox_exporter."""
+
+RELOAD_OK = Gauge("relay_synthetic_config_last_reload_successful", "1 if the probe files last read are in use.")
+
+
+class Asked(BaseModel):
+    """Which checks are to run now: by name, or by tag."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Server:
+    """Answers for one worker. `reload` takes the files anew, and gives what is wrong with them."""
+
+    def __init__(self, worker: Worker, clock: Clock, token: str, reload: Callable[[], Rejected | None]) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._token = token
+        self._reload = reload
+
+    def build(self) -> web.Application:
+        """The application."""
+        app = web.Application(client_max_size=MOST_BYTES)
+        app.router.add_get("/", self.index)
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/probe", self.probe)
+        app.router.add_get("/logs", self.logs)
+        app.router.add_get("/-/healthy", self.healthy)
+        app.router.add_get("/-/ready", self.healthy)
+        app.router.add_post("/-/reload", self.reload)
+        app.router.add_get("/api/v1/checks", self.checks)
+        app.router.add_post("/api/v1/run", self.run)
+        return app
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """Everything for Prometheus, written in pieces."""
+        response = web.StreamResponse(headers={"Content-Type": TEXT})
+        await response.prepare(request)
+        async for piece in self._worker.exposition.write():
+            await response.write(piece)
+        await response.write(generate_latest(REGISTRY))
+        await response.write_eof()
+        return response
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """Run a module against a target, as `/probe` of blackbox_exporter."""
+        name, target = request.query.get("module", "http_2xx"), request.query.get("target", "")
+        module = self._worker.checks.modules.get(name)
+        if module is None:
+            return web.Response(status=400, text=f'Unknown module "{name}"\n')
+        if not target:
+            return web.Response(status=400, text="Target parameter is missing\n")
+        asked = module.model_copy(update={"timeout": min(module.timeout, _scrape_timeout(request, module.timeout))})
+        if module.kind == "http" and "://" not in target:
+            target = f"http://{target}"
+        result = await execute(asked, target, self._clock)
+        self._worker.history.add(name, target, result)
+        if request.query.get("debug") == "true":
+            return web.Response(text=tell(self._worker.history.all()[0]) + "\n" + write_once(result))
+        return web.Response(body=write_once(result).encode(), headers={"Content-Type": TEXT})
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """The log of one run."""
+        id_ = request.query.get("id", "")
+        found = self._worker.history.find(int(id_)) if id_.isascii() and id_.isdigit() else None
+        if found is None:
+            return web.Response(status=404, text="there is no such run, or it is forgotten\n")
+        return web.Response(text=tell(found))
+
+    async def index(self, request: web.Request) -> web.Response:
+        """A page of the last runs, for people."""
+        rows = "".join(
+            f'<tr><td><a href="logs?id={one.id}">{one.id}</a><td>{html.escape(one.name)}<td>{html.escape(one.target)}'
+            f"<td>{'success' if one.result.success else html.escape(one.result.reason)}"
+            f"<td>{one.result.began_at:%Y-%m-%d %H:%M:%S}"
+            for one in self._worker.history.all()
+        )
+        page = (
+            f"<!doctype html><title>relay-synthetic {html.escape(self._worker.location)}</title>"
+            '<meta name="viewport" content="width=device-width"><h1>Probes of '
+            f"{html.escape(self._worker.location)}</h1><p><a href=metrics>metrics</a><table>"
+            f"<tr><th>run<th>check<th>target<th>result<th>at (UTC){rows}</table>"
+        )
+        headers = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
+        return web.Response(text=page, content_type="text/html", headers=headers)
+
+    async def healthy(self, request: web.Request) -> web.Response:
+        """While it lives, it can probe."""
+        return web.json_response({"status": "ok"})
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Take the files anew."""
+        self._require(request)
+        if rejected := self._reload():
+            return web.json_response({"error": str(rejected)}, status=422)
+        return web.json_response({"status": "reloaded"})
+
+    async def checks(self, request: web.Request) -> web.Response:
+        """The checks of this location, and what is believed of them."""
+        self._require(request)
+        listed = [
+            {
+                "name": check.name,
+                "kind": check.kind,
+                "target": check.target,
+                "service": check.service,
+                "layer": check.layer,
+                "role": check.role,
+                "tags": check.tags,
+                "interval": spell(check.interval),
+                "state": watch.state.name,
+                "since": watch.since.isoformat() if watch.since else None,
+            }
+            for check, watch in self._worker.mine()
+        ]
+        return web.json_response({"location": self._worker.location, "checks": listed})
+
+    async def run(self, request: web.Request) -> web.Response:
+        """Run checks now, and tell what came of it."""
+        self._require(request)
+        try:
+            asked = Asked.model_validate_json(await request.read())
+        except ValidationError as wrong:
+            said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong.errors())
+            return web.json_response({"error": said}, status=422)
+        names = [*asked.checks, *self._worker.tagged(asked.tags)]
+        results = await self._worker.run_now(dict.fromkeys(names))
+        known = {check.name for check, _ in results}
+        if missing := [name for name in asked.checks if name not in known]:
+            return web.json_response({"error": f"there is no such check here: {', '.join(missing)}"}, status=404)
+        told = [describe(check, result, self._worker.location) for check, result in results]
+        return web.json_response({"location": self._worker.location, "results": told})
+
+    def _require(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not self._token:
+            raise web.HTTPForbidden(text="this worker has no token: start it with --token-file")
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode()):
+            raise web.HTTPUnauthorized(text="the token is missing, or another one")
+
+
+def describe(check: Check, result: Result, location: str) -> dict[str, Any]:
+    """A result as the API tells it."""
+    return {
+        "check": check.name,
+        "location": location,
+        "target": check.target,
+        "success": result.success,
+        "reason": result.reason,
+        "text": result.text,
+        "seconds": result.seconds,
+        "began_at": result.began_at.isoformat(),
+        "samples": {f"{name}{{{labels}}}" if labels else name: v for (name, labels), v in result.samples.items()},
+        "log": list(result.log),
+    }
+
+
+def _scrape_timeout(request: web.Request, default: Any) -> Any:
+    """What Prometheus will wait for, less a little."""
+    try:
+        seconds = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
+    except ValueError:
+        return default
+    return type(default)(seconds=max(0.1, seconds - SPARE)) if 0 < seconds < 3600 else default

@@ -1,0 +1,177 @@
+"""The worker: runs each check when it is due, confirms what fails, and keeps what came of it.
+
+Checks are spread over their interval by a hash of their names: the same after every start, and otherwise at every
+location. One loop and one heap of due times serve all of them.
+"""
+
+import asyncio
+import hashlib
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+
+from relay.clock import Clock
+from synthetic.checks import Check, Checks
+from synthetic.execute import execute
+from synthetic.exposition import Exposition
+from synthetic.history import History
+from synthetic.run import Result
+from synthetic.watch import State, Watch
+
+log = structlog.get_logger()
+
+AT_ONCE = 500
+"""Runs at the same time."""
+FRESH = 5.0
+"""Seconds for which what is looked at because something else fails need not be looked at again."""
+
+
+class Worker:
+    """Runs the checks of one location. Its owner runs it in a task."""
+
+    def __init__(
+        self,
+        checks: Checks,
+        location: str,
+        clock: Clock,
+        at_once: int = AT_ONCE,
+        suspected: Callable[[Check], None] = lambda check: None,
+    ) -> None:
+        self.location = location
+        self.exposition = Exposition(location)
+        self.history = History()
+        self._clock = clock
+        self._suspected = suspected
+        """Called when a check fails for the first time: others may look, too."""
+        self._places = asyncio.Semaphore(at_once)
+        self._due: list[tuple[float, int, str, bool]] = []
+        """When, a number that breaks ties, which check, and whether it is planned (and so comes again)."""
+        self._numbers = itertools.count()
+        self._watches: dict[str, Watch] = {}
+        self._running: dict[str, asyncio.Task[Result]] = {}
+        self._ended: dict[str, float] = {}
+        self._changed = asyncio.Event()
+        self._mine: dict[str, Check] = {}
+        self.checks = checks
+        self.take(checks)
+
+    def take(self, checks: Checks) -> None:
+        """Take other checks; what is known of those that stay as they are is kept."""
+        mine = {check.name: check for check in checks.at(self.location)}
+        same = {name for name, check in mine.items() if self._mine.get(name) == check}
+        self._watches = {
+            name: self._watches[name] if name in same else Watch(check.confirm) for name, check in mine.items()
+        }
+        self.checks, self._mine = checks, mine
+        self.exposition.plan(checks, mine.values())
+        self._due = [one for one in self._due if one[2] in same]
+        heapq.heapify(self._due)
+        now = _time()
+        for name in mine.keys() - same:
+            self._push(_next(mine[name], self.location, now), name, planned=True)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Run checks until cancelled."""
+        try:
+            while True:
+                self._changed.clear()
+                wait = self._due[0][0] - _time() if self._due else None
+                if wait is None or wait > 0:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), wait)
+                    continue
+                due, _, name, planned = heapq.heappop(self._due)
+                self._begin(name, due, planned)
+        finally:
+            for task in self._running.values():
+                task.cancel()
+
+    async def run_now(self, names: Iterable[str]) -> list[tuple[Check, Result]]:
+        """Run checks at once, and wait for what comes of it; one that runs already is waited for."""
+        chosen = [self._mine[name] for name in names if name in self._mine]
+        results = await asyncio.gather(*(asyncio.shield(self._task(check, _time())) for check in chosen))
+        return list(zip(chosen, results, strict=True))
+
+    def tagged(self, tags: Sequence[str]) -> list[str]:
+        """Names of the checks here that have one of the tags."""
+        return [name for name, check in self._mine.items() if set(tags) & set(check.tags)]
+
+    def mine(self) -> list[tuple[Check, Watch]]:
+        """The checks of this location, and what is believed of them."""
+        return [(check, self._watches[name]) for name, check in self._mine.items()]
+
+    def _begin(self, name: str, due: float, planned: bool) -> None:
+        check = self._mine.get(name)
+        if check is None:
+            return
+        if planned:
+            coming = due + check.interval.total_seconds()
+            if coming < _time():  # the process has slept: what was missed is not made up for
+                coming = _next(check, self.location, _time())
+            self._push(coming, name, planned=True)
+        if name in self._running or self._places.locked():
+            self.exposition.skip(check)
+            return
+        self._task(check, due)
+
+    def _task(self, check: Check, due: float) -> asyncio.Task[Result]:
+        task = self._running.get(check.name)
+        if task is None:
+            task = self._running[check.name] = asyncio.create_task(self._once(check, due))  # noqa: TID251
+            task.add_done_callback(lambda done: self._ends(check, done))
+        return task
+
+    def _ends(self, check: Check, task: asyncio.Task[Result]) -> None:
+        self._running.pop(check.name, None)
+        if not task.cancelled() and (crash := task.exception()):
+            log.error("a run of a check crashed", check=check.name, exc_info=crash)
+
+    async def _once(self, check: Check, due: float) -> Result:
+        async with self._places:
+            lag = max(0.0, _time() - due)
+            result = await execute(check, check.target, self._clock)
+        self._ended[check.name] = _time()
+        self.history.add(check.name, check.target, result)
+        watch = self._watches.get(check.name)
+        if watch is None or self._mine.get(check.name) != check:
+            return result
+        before, now = watch.state, self._clock.now()
+        again = watch.take(result.success, now)
+        self.exposition.take(check, result, watch, lag, now)
+        for soon in again:
+            self._push(_time() + soon.total_seconds(), check.name, planned=False)
+        if watch.state != before:
+            log.info("a check", check=check.name, state=watch.state.name, reason=result.reason, found=result.text)
+        if before == State.OK and watch.state != State.OK:
+            self._look_around(check)
+        return result
+
+    def _look_around(self, check: Check) -> None:
+        """When a check fails: are this location's controls well, and what it depends on? And what do others see?"""
+        controls = [name for name, other in self._mine.items() if other.role == "control"]
+        for name in dict.fromkeys((*controls, *check.depends_on)):
+            if name != check.name and _time() - self._ended.get(name, -FRESH) >= FRESH:
+                self._push(_time(), name, planned=False)
+        self._suspected(check)
+
+    def _push(self, due: float, name: str, planned: bool) -> None:
+        heapq.heappush(self._due, (due, next(self._numbers), name, planned))
+        self._changed.set()
+
+
+def _time() -> float:
+    """The loop's own clock, which is never set."""
+    return asyncio.get_running_loop().time()
+
+
+def _next(check: Check, location: str, after: float) -> float:
+    """The next planned start of a check after a moment: on its own grid, shifted by its name's hash."""
+    interval = check.interval / timedelta(seconds=1)
+    digest = hashlib.sha256(f"{location}/{check.name}".encode()).digest()
+    offset = int.from_bytes(digest[:8]) / 2**64 * interval
+    return offset + ((after - offset) // interval + 1) * interval
