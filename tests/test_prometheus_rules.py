@@ -1,6 +1,7 @@
 """The rules for Prometheus: promtool takes them, their stories hold, and a story fails when a clause is missing."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from relay.demo.programs import need
 FOLDER = Path(__file__).parents[1] / "rules" / "prometheus"
 RULES = FOLDER / "synthetic.rules.yml"
 STORIES = FOLDER / "synthetic_test.yml"
-
-pytestmark = pytest.mark.servers
+DOCS = FOLDER.parents[1] / "docs" / "synthetic-verdicts.md"
+EVERY = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+ALERTS = [rule for rule in EVERY if "alert" in rule]
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -21,27 +23,44 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.servers
 def test_prometheus_takes_the_rules():
     checked = promtool("check", "rules", RULES)
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.servers
 def test_every_story_is_told():
     tested = promtool("test", "rules", STORIES)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_no_alert_without_a_story():
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    alerts = {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
+    alerts = {rule["alert"] for rule in ALERTS}
     assert alerts == {alert for alert in alerts if f'alertname="{alert}",alertstate="firing"' in STORIES.read_text()}
 
 
-def test_every_alert_says_where_it_leads_and_what_to_do():
-    for group in yaml.safe_load(RULES.read_text())["groups"]:
-        for rule in (rule for rule in group["rules"] if "alert" in rule):
-            assert {"summary", "description", "runbook_url"} == rule["annotations"].keys(), rule["alert"]
-            assert rule["labels"]["severity"] in ("critical", "warning")
+def test_every_alert_says_what_to_do_where_the_docs_have_it():
+    page = DOCS.read_text()
+    for rule in ALERTS:
+        assert {"summary", "description", "runbook_url"} == rule["annotations"].keys(), rule["alert"]
+        heading = rule["annotations"]["runbook_url"].partition("#")[2]
+        verdict = re.search(r'verdict="(\w+)"', rule["expr"])
+        assert f"\n### {verdict[1] if verdict and '{{' in heading else heading}\n" in page, rule["alert"]
+        assert re.search(rf"\| {rule['alert']}\b.*\| {rule['labels']['severity']} \|", page), rule["alert"]
+
+
+def test_rules_read_what_they_say_that_they_read():
+    contract = set(re.findall(r"\bprobe_\w+", RULES.read_text().partition("groups:")[0]))
+    written = " ".join(text for rule in EVERY for text in (rule["expr"], *rule.get("annotations", {}).values()))
+    read = set(re.findall(r"(?<![\w:])probe_\w+", written))
+    assert read == contract - {"probe_success", "probe_duration_seconds"}, "those two are for dashboards"
+    assert set(re.findall(r"\w+:probe_\w+:\w+", written)) <= {rule["record"] for rule in EVERY if "record" in rule}
+
+
+def test_relay_s_stories_are_of_alerts_that_there_are():
+    told = set(re.findall(r"alertname: (Synthetic\w+)", (FOLDER.parent / "relay" / "verdicts_test.yaml").read_text()))
+    assert told <= {rule["alert"] for rule in ALERTS}
 
 
 # ---- the stories can fail ---------------------------------------------------------------------------------------
@@ -104,6 +123,7 @@ MUTANTS = {  # what is broken: what is taken out of the rules, what comes in its
 }
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("clause", "instead", "story"), MUTANTS.values(), ids=MUTANTS)
 def test_a_story_fails_without_a_clause(tmp_path, clause, instead, story):
     written = RULES.read_text()
