@@ -91,7 +91,7 @@ MUTANTS = {  # what is broken: what is taken out of the rules, what comes in its
     "a lower layer of the service explains nothing": (
         'and on (service, location) (check_location:probe_state:trusted{layer="network"} == 2)',
         "and vector(0)",
-        "the network of a service",
+        "the network of a service fails",
     ),
     "a higher layer explains": ("            >=\n", "            > -\n", "a lower layer that depends"),
     "who is blamed speaks for itself alone": (
