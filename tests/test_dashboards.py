@@ -1,4 +1,4 @@
-"""The dashboard and the alerts on Relay itself speak of metrics that Relay has, in PromQL that can be parsed."""
+"""Dashboards and alerts speak of metrics that there are, in PromQL that can be parsed."""
 
 import json
 import re
@@ -14,14 +14,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay.engine.metrics import Metrics
 
 FOLDER = Path(__file__).parents[1] / "dashboards"
-DASHBOARD = json.loads((FOLDER / "relay.json").read_text(encoding="utf-8"))
+DASHBOARDS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob("*.json"))}
 RULES = FOLDER / "relay.rules.yml"
+SYNTHETIC = FOLDER.parent / "rules" / "prometheus" / "synthetic.rules.yml"
+
+
+def shown(dashboard):
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield pytest.param(target["expr"].replace("$__rate_interval", "5m"), id=panel["title"])
 
 
 def expressions():
-    for panel in DASHBOARD["panels"]:
-        for target in panel.get("targets", ()):
-            yield pytest.param(target["expr"].replace("$__rate_interval", "5m"), id=panel["title"])
+    yield from shown(DASHBOARDS["relay"])
     for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]:
         for rule in group["rules"]:
             yield pytest.param(rule["expr"], id=rule["alert"])
@@ -58,9 +63,33 @@ def test_what_is_named_here_is_shown_by_a_scrape(exposed):
     }
 
 
-def test_no_two_panels_overlap_and_each_has_a_title():
+# ---- synthetic checks: what the rules say that a worker exports, and what the rules record -----------------------
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    written = SYNTHETIC.read_text(encoding="utf-8")
+    rules = [rule for group in yaml.safe_load(written)["groups"] for rule in group["rules"]]
+    contract = set(re.findall(r"\bprobe_\w+", written.partition("groups:")[0]))
+    return contract | {rule["record"] for rule in rules if "record" in rule}
+
+
+@pytest.mark.parametrize("expression", list(shown(DASHBOARDS["synthetic"])))
+def test_the_dashboard_of_synthetic_checks_shows_what_there_is(expression, recorded):
+    promql_parser.parse(expression)
+    names = set(re.findall(r"(?<![\w:])(?:\w+:)?probe_\w+(?::\w+)?", expression))
+    assert names
+    assert names <= recorded
+
+
+def test_the_dashboards_have_names_of_their_own():
+    assert len({dashboard["uid"] for dashboard in DASHBOARDS.values()}) == len(DASHBOARDS)
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_no_two_panels_overlap_and_each_has_a_title(name):
     taken = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in DASHBOARDS[name]["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken, panel["title"]
