@@ -23,57 +23,72 @@ GRACE = 5.0
 """Seconds for requests that are under way when the worker ends."""
 
 
-async def serve(
-    rules: Path, location: str, listen: tuple[str, int], token: str, at_once: int, ready: Callable[[int], None]
-) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises `Rejected` for files that cannot be used, OSError for the address.
+class Service:
+    """A worker with its files, its server and its tasks. Raises `Rejected` for files that cannot be used."""
 
-    `ready` is told the port.
-    """
-    clock, loop = WallClock(), asyncio.get_running_loop()
-    opinions: set[asyncio.Task[None]] = set()
+    def __init__(self, rules: Path, location: str, token: str, at_once: int) -> None:
+        self._rules = rules
+        self._token = token
+        self._tasks = asyncio.TaskGroup()
+        self._opinions: set[asyncio.Task[None]] = set()
+        self.worker = Worker(load(rules), location, WallClock(), at_once, self._suspected)
+        RELOAD_OK.set(1)
 
-    def suspected(check: Check) -> None:
-        elsewhere = {name: url for name, url in worker.checks.peers.items() if name != location}
-        if token and elsewhere:
-            task = tasks.create_task(second_opinion(elsewhere, token, check.name))
-            opinions.add(task)
-            task.add_done_callback(opinions.discard)
-
-    def reload() -> Rejected | None:
+    async def run(self, listen: tuple[str, int], ready: Callable[[int], None]) -> None:
+        """Probe until SIGTERM or SIGINT. Raises OSError for the address. `ready` is told the port."""
+        stop = _until_a_signal(self.reload)
+        server = Server(self.worker, WallClock(), self._token, self.reload)
+        runner = web.AppRunner(server.build(), access_log=None, shutdown_timeout=GRACE)
+        await runner.setup()
         try:
-            checks = load(rules)
+            await web.TCPSite(runner, *listen, reuse_address=True).start()
+            async with self._tasks:
+                working = self._tasks.create_task(self.worker.run())
+                host, port = runner.addresses[0][:2]
+                ready(port)
+                log.info("probing", checks=len(self.worker.mine()), address=f"{host}:{port}")
+                await stop.wait()
+                for task in (working, *self._opinions):
+                    task.cancel()
+        finally:
+            await runner.cleanup()
+
+    def reload(self) -> Rejected | None:
+        """Take the files anew; gives what is wrong with them, and then nothing changes."""
+        try:
+            checks = load(self._rules)
         except Rejected as rejected:
             RELOAD_OK.set(0)
             log.error("the probe files cannot be used, the last good ones stay", complaints=str(rejected))
             return rejected
         forget_contexts()
-        worker.take(checks)
+        self.worker.take(checks)
         RELOAD_OK.set(1)
         log.info("probe files taken into use", revision=checks.revision)
         return None
 
-    worker = Worker(load(rules), location, clock, at_once, suspected)
-    RELOAD_OK.set(1)
-    stop = asyncio.Event()
+    def _suspected(self, check: Check) -> None:
+        """Let somebody elsewhere look, too."""
+        peers = {name: url for name, url in self.worker.checks.peers.items() if name != self.worker.location}
+        if self._token and peers:
+            task = self._tasks.create_task(second_opinion(peers, self._token, check.name))
+            self._opinions.add(task)
+            task.add_done_callback(self._opinions.discard)
+
+
+def _until_a_signal(reload: Callable[[], object]) -> asyncio.Event:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    runner = web.AppRunner(Server(worker, clock, token, reload).build(), access_log=None, shutdown_timeout=GRACE)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, *listen, reuse_address=True)
-        await site.start()
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(worker.run())
-            bound: tuple[str, int] = runner.addresses[0][:2]
-            ready(bound[1])
-            log.info("probing", location=location, checks=len(worker.mine()), address=f"{bound[0]}:{bound[1]}")
-            await stop.wait()
-            for task in (working, *opinions):
-                task.cancel()
-    finally:
-        await runner.cleanup()
+    return stop
+
+
+async def serve(
+    rules: Path, location: str, listen: tuple[str, int], token: str, at_once: int, ready: Callable[[int], None]
+) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises `Rejected` for the files, OSError for the address."""
+    await Service(rules, location, token, at_once).run(listen, ready)
 
 
 def bind_error(error: OSError, listen: str) -> str:

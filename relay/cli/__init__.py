@@ -19,6 +19,7 @@ COMMANDS = {
     "who": "relay.cli.oncall:who",
     "gaps": "relay.cli.oncall:gaps",
     "report": "relay.cli.oncall:report",
+    "probe": "relay.cli.probe:probe",
     "quarantine": "relay.cli.operate:quarantine",
     "outbox": "relay.cli.operate:outbox",
     "verify": "relay.cli.operate:verify",
