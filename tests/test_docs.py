@@ -20,6 +20,10 @@ from relay.engine.ruleset import RuleFile
 from relay.engine.scenario import ScenarioFile
 from relay.http.app import ROUTES
 from relay.integrations import TARGETS
+from synthetic.checks import ProbeFile
+from synthetic.cli import main as synthetic
+from synthetic.exposition import HELP
+from synthetic.run import REASONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -43,8 +47,8 @@ def blocks() -> Iterator[Any]:
             document = parse(body, f"{page.relative_to(ROOT)}:{written[: found.start()].count(chr(10)) + 1}")
             settings = kind == "settings" or body.startswith("# settings")
             first = next(iter(document.data), "") if isinstance(document.data, dict) else ""
-            if kind == "tests":
-                yield pytest.param(ScenarioFile, document, id=document.name)
+            if kind in ("tests", "probes"):
+                yield pytest.param(ScenarioFile if kind == "tests" else ProbeFile, document, id=document.name)
             elif settings or (kind in ("", "rules") and first in RuleFile.model_fields):
                 yield pytest.param(Settings if settings else RuleFile, document, id=document.name)
 
@@ -103,6 +107,15 @@ def test_every_key_of_every_section_is_explained() -> None:
 
 def test_every_key_of_a_test_is_explained() -> None:
     assert undocumented(ScenarioFile, text("testing.md")) == []
+
+
+def test_everything_about_synthetic_probes_is_explained() -> None:
+    page = text("synthetic.md")
+    assert undocumented(ProbeFile, page) == []
+    options = [option for parameter in synthetic.params for option in parameter.opts if option != "--version"]
+    assert [name for name in (*HELP, *REASONS, *options) if f"`{name}`" not in page] == []
+    routes = re.findall(r'add_(get|post)\("([^"]+)"', (ROOT / "synthetic" / "server.py").read_text())
+    assert [path for method, path in routes if f"`{method.upper()} {path}`" not in page] == []
 
 
 def test_every_setting_is_explained() -> None:
