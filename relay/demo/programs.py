@@ -14,6 +14,8 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "postgres": "postgresql",
     "initdb": "postgresql",
+    "nginx": "nginx-light",
+    "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
 }
 """Programs, and the Debian packages that bring them."""
 

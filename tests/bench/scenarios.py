@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import windows
+from tests.bench import probes, windows
 from tests.bench.bench import Bench, Row, Run, rounds_of
 from tests.bench.ledger import delays, read_accepted, read_arrivals
 from tests.bench.load import at
@@ -126,6 +126,9 @@ SCENARIOS: dict[str, Callable[[Bench, int], list[Row]]] = {
         Row("CPU per alert: 10,000 maintenance windows / 10", windows.ratios(rounds), "<= 1.3")
     ],
     "kill": killed,
+    "probes": probes.cost,
+    "punctual": probes.punctual,
+    "checks": probes.many,
 }
 
 

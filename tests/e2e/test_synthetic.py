@@ -42,7 +42,7 @@ checks:
     layer: database
     conversation: [{{expect: ready}}]
     {fast}
-  - {{name: control, kind: tcp, target: "127.0.0.1:{control}", role: control, conversation: [{{expect: hello}}], {quick}}}
+  - {{name: control, kind: tcp, target: "127.0.0.1:{control}", role: control, {quick}, conversation: [{hello}]}}
 """
 QUICK = "interval: 1s, timeout: 500ms, confirm: {after: [100ms, 200ms]}"
 
@@ -158,7 +158,7 @@ async def worker(stack, directory, shop, place):
     rules = directory / place
     rules.mkdir()
     fast = QUICK.replace(", confirm", "\n    confirm").replace(", timeout", "\n    timeout")
-    (rules / "probes.yaml").write_text(PROBES.format(**ports, fast=fast, quick=QUICK))
+    (rules / "probes.yaml").write_text(PROBES.format(**ports, fast=fast, quick=QUICK, hello="{expect: hello}"))
     port = free_port()
     where = ["--location", place, "--rules", str(rules), "--listen", f"127.0.0.1:{port}"]
     command = [sys.executable, "-m", "synthetic", *where]
