@@ -1,7 +1,7 @@
 """Synthetic probes beside Debian's blackbox_exporter, against a local nginx: CPU, punctuality, truth, memory.
 
-blackbox_exporter has no schedule of its own: an asker in a process of its own asks it for as many probes a second, and only
-the exporter's CPU counts. The worker is asked for its metrics every second meanwhile.
+blackbox_exporter has no schedule of its own: an asker in a process of its own asks it for as many probes a second, and
+only the exporter's CPU counts. The worker is asked for its metrics every second meanwhile.
 """
 
 import asyncio
