@@ -53,51 +53,61 @@ HELP = {
 }
 """Every metric of probes, in the order in which they are told."""
 
-LINES = 400
-"""Written at once, before others get their turn."""
+AT_ONCE = 400
+"""Checks of one metric that are written before others get their turn."""
 _KEPT = ("success", "failure", "timeout", "skipped")
+_RESULTS = {result: label("result", result) for result in _KEPT}
 
 
 def write_value(value: float) -> str:
     """A number as the text format has it."""
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    return "NaN" if math.isnan(value) else repr(value)
+    if math.isfinite(value):
+        return repr(value)
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
 class Exposition:
-    """The last values of every series."""
+    """The last values of every series, as lines: to be asked for them costs no more than putting them together."""
 
     def __init__(self, location: str) -> None:
         self._location = location
-        self._series: dict[str, dict[str, list[tuple[str, float]]]] = {name: {} for name in HELP}
-        """Metric to check to labels as written, and value."""
+        self._lines: dict[str, dict[str, str]] = {name: {} for name in HELP}
+        """Metric to check to its lines."""
         self._labels: dict[str, str] = {}
+        self._keys: dict[str, dict[tuple[str, str], str]] = {}
+        """Check to its series, as they are written before their values."""
+        self._told: dict[str, set[str]] = {}
+        """Check to the metrics that its last run has measured."""
         self._runs: dict[str, dict[str, int]] = {}
 
     def plan(self, checks: Checks, mine: Iterable[Check]) -> None:
         """Tell of what the files name; forget checks that are gone."""
         here = {check.name: check for check in mine}
-        for of_check in self._series.values():
+        for of_check in self._lines.values():
             for name in of_check.keys() - here.keys():
                 del of_check[name]
-        self._runs = {name: runs for name, runs in self._runs.items() if name in here}
+        self._runs = {name: self._runs.get(name, dict.fromkeys(_KEPT, 0)) for name in here}
+        self._told = {name: told for name, told in self._told.items() if name in here}
         self._labels = {name: self._describe(check) for name, check in here.items()}
+        self._keys = {name: {} for name in here}
         for name, check in here.items():
-            self._runs.setdefault(name, dict.fromkeys(_KEPT, 0))
-            self._put("probe_check_interval_seconds", name, "", check.interval.total_seconds())
+            self._put(name, "probe_check_interval_seconds", check.interval.total_seconds())
             self._put_runs(name)
         own = label("location", self._location)
-        self._series["probe_check_info"] = {
-            name: [(f"{_of(check)},{own}", 1.0)] for name, check in checks.checks.items()
+        self._lines["probe_check_info"] = {
+            name: f"probe_check_info{{{_of(check)},{own}}} 1" for name, check in checks.checks.items()
         }
-        self._series["probe_dependency_info"] = {
-            name: [(f"{label('check', name)},{label('depends_on', other)},{own}", 1.0) for other in check.depends_on]
+        self._lines["probe_dependency_info"] = {
+            name: "\n".join(
+                f"probe_dependency_info{{{label('check', name)},{label('depends_on', other)},{own}}} 1"
+                for other in check.depends_on
+            )
             for name, check in checks.checks.items()
             if check.depends_on
         }
-        self._series["probe_location_info"] = {
-            name: [(label("location", name), 1.0)] for name in sorted(checks.locations | {self._location})
+        self._lines["probe_location_info"] = {
+            name: f"probe_location_info{{{label('location', name)}}} 1"
+            for name in sorted(checks.locations | {self._location})
         }
 
     def take(self, check: Check, result: Result, watch: Watch, lag: float, now: datetime) -> None:
@@ -105,20 +115,20 @@ class Exposition:
         name = check.name
         if name not in self._labels:
             return  # it was taken out of the files meanwhile
-        fresh: dict[str, list[tuple[str, float]]] = {}
+        fresh: dict[str, list[str]] = {}
         for (metric, labels), value in result.samples.items():
-            fresh.setdefault(metric, []).append((self._with(name, labels), value))
-        for metric, of_check in self._series.items():
-            if metric in fresh:
-                of_check[name] = fresh[metric]
-            elif metric not in _LASTING:
-                of_check.pop(name, None)
+            fresh.setdefault(metric, []).append(self._line(name, metric, labels, value))
+        for metric in self._told.get(name, set()) - fresh.keys() - _LASTING:
+            self._lines[metric].pop(name, None)
+        for metric, lines in fresh.items():
+            self._lines[metric][name] = "\n".join(lines)
+        self._told[name] = {*fresh, *({"probe_failure_info"} if result.reason else ())}
         if result.reason:
-            self._put("probe_failure_info", name, label("reason", result.reason), 1.0)
-        self._put("probe_state", name, "", float(watch.state))
-        self._put("probe_state_since_timestamp_seconds", name, "", (watch.since or now).timestamp())
-        self._put("probe_last_run_timestamp_seconds", name, "", now.timestamp())
-        self._put("probe_start_lag_seconds", name, "", lag)
+            self._put(name, "probe_failure_info", 1.0, label("reason", result.reason))
+        self._put(name, "probe_state", float(watch.state))
+        self._put(name, "probe_state_since_timestamp_seconds", (watch.since or now).timestamp())
+        self._put(name, "probe_last_run_timestamp_seconds", now.timestamp())
+        self._put(name, "probe_start_lag_seconds", lag)
         self._count(name, "success" if result.success else "timeout" if "timeout" in result.reason else "failure")
 
     def skip(self, check: Check) -> None:
@@ -128,42 +138,41 @@ class Exposition:
 
     async def write(self) -> AsyncIterator[bytes]:
         """Write everything, in pieces."""
-        lines: list[str] = []
-        for name, of_check in self._series.items():
+        for name, of_check in self._lines.items():
             kind = "counter" if name.endswith("_total") else "gauge"
-            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {kind}"]
-            for series in list(of_check.values()):
-                lines += [f"{name}{{{labels}}} {write_value(value)}" for labels, value in series]
-                if len(lines) >= LINES:
-                    yield ("\n".join(lines) + "\n").encode()
-                    lines.clear()
-                    await asyncio.sleep(0)
-        yield ("\n".join(lines) + "\n").encode()
+            yield f"# HELP {name} {HELP[name]}\n# TYPE {name} {kind}\n".encode()
+            lines = list(of_check.values())
+            for start in range(0, len(lines), AT_ONCE):
+                yield ("\n".join(lines[start : start + AT_ONCE]) + "\n").encode()
+                await asyncio.sleep(0)
 
     def _describe(self, check: Check) -> str:
         more = {"location": self._location, "kind": check.kind, "instance": check.target}
         return ",".join([_of(check), *(label(name, value) for name, value in more.items())])
 
-    def _with(self, name: str, labels: str) -> str:
-        return f"{self._labels[name]},{labels}" if labels else self._labels[name]
+    def _line(self, name: str, metric: str, labels: str, value: float) -> str:
+        keys = self._keys[name]
+        key = keys.get((metric, labels))
+        if key is None:
+            own = self._labels[name]
+            key = keys[metric, labels] = f"{metric}{{{own},{labels}}} " if labels else f"{metric}{{{own}}} "
+        return key + write_value(value)
 
-    def _put(self, metric: str, name: str, labels: str, value: float) -> None:
-        self._series[metric][name] = [(self._with(name, labels), value)]
+    def _put(self, name: str, metric: str, value: float, labels: str = "") -> None:
+        self._lines[metric][name] = self._line(name, metric, labels, value)
 
     def _count(self, name: str, result: str) -> None:
         self._runs[name][result] += 1
         self._put_runs(name)
 
     def _put_runs(self, name: str) -> None:
-        self._series["probe_runs_total"][name] = [
-            (self._with(name, label("result", result)), float(count)) for result, count in self._runs[name].items()
-        ]
+        self._lines["probe_runs_total"][name] = "\n".join(
+            self._line(name, "probe_runs_total", labels, float(self._runs[name][result]))
+            for result, labels in _RESULTS.items()
+        )
 
 
-_LASTING = frozenset(
-    {"probe_check_interval_seconds", "probe_runs_total", "probe_check_info", "probe_dependency_info"}
-    | {"probe_location_info", "probe_ssl_earliest_cert_expiry"}
-)
+_LASTING = frozenset({"probe_ssl_earliest_cert_expiry"})
 """What a run that does not measure it leaves as it is: a certificate expires even while nobody can connect."""
 
 

@@ -6,17 +6,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.scenarios import run
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.bench.scenarios import SCENARIOS, run
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--depth", choices=("smoke", "full"), default="full")
-    options.add_argument(
-        "--only",
-        default="",
-        help="intake1,intake10,receiving,steady,open,memory,pager,postgresql,overdue,storm,windows,kill",
-    )
+    options.add_argument("--only", default="", help=",".join(SCENARIOS))
     options.add_argument("--json", type=Path, help="write the figures here too")
     chosen = options.parse_args()
     rows, broken = run(chosen.depth, chosen.only)
