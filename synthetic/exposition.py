@@ -74,8 +74,6 @@ class Exposition:
         self._lines: dict[str, dict[str, str]] = {name: {} for name in HELP}
         """Metric to check to its lines."""
         self._labels: dict[str, str] = {}
-        self._keys: dict[str, dict[tuple[str, str], str]] = {}
-        """Check to its series, as they are written before their values."""
         self._told: dict[str, set[str]] = {}
         """Check to the metrics that its last run has measured."""
         self._runs: dict[str, dict[str, int]] = {}
@@ -89,7 +87,6 @@ class Exposition:
         self._runs = {name: self._runs.get(name, dict.fromkeys(_KEPT, 0)) for name in here}
         self._told = {name: told for name, told in self._told.items() if name in here}
         self._labels = {name: self._describe(check) for name, check in here.items()}
-        self._keys = {name: {} for name in here}
         for name, check in here.items():
             self._put(name, "probe_check_interval_seconds", check.interval.total_seconds())
             self._put_runs(name)
@@ -151,12 +148,10 @@ class Exposition:
         return ",".join([_of(check), *(label(name, value) for name, value in more.items())])
 
     def _line(self, name: str, metric: str, labels: str, value: float) -> str:
-        keys = self._keys[name]
-        key = keys.get((metric, labels))
-        if key is None:
-            own = self._labels[name]
-            key = keys[metric, labels] = f"{metric}{{{own},{labels}}} " if labels else f"{metric}{{{own}}} "
-        return key + write_value(value)
+        own = self._labels[name]
+        return (
+            f"{metric}{{{own},{labels}}} {write_value(value)}" if labels else f"{metric}{{{own}}} {write_value(value)}"
+        )
 
     def _put(self, name: str, metric: str, value: float, labels: str = "") -> None:
         self._lines[metric][name] = self._line(name, metric, labels, value)
