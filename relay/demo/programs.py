@@ -14,6 +14,7 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "postgres": "postgresql",
     "initdb": "postgresql",
+    "cc": "gcc",
     "nginx": "nginx-light",
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
 }

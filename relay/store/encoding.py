@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from relay.incident.effects import Effect
-from relay.incident.events import Event
+from relay.incident.events import Event, NoteAdded
 from relay.incident.incident import Incident
 
 _INCIDENT = TypeAdapter(Incident)
@@ -31,7 +31,9 @@ def write_event(event: Event) -> str:
 
 
 def read_event(kind: str, body: str) -> Event:
-    """The event of a kind, from its fields."""
+    """The event of a kind, from its fields; a note where only a newer Relay, which runs beside this one, knows it."""
+    if kind not in _EVENTS:
+        return NoteAdded("a newer Relay", kind)
     event: Event = _EVENTS[kind].validate_json(body)
     return event
 
@@ -41,8 +43,13 @@ def write_effect(effect: Effect) -> str:
     return _EFFECTS[type(effect).__name__].dump_json(effect).decode()
 
 
+def is_known(kind: str) -> bool:
+    """Whether it is an effect that this Relay can carry out; a newer one may know others."""
+    return kind in _EFFECTS
+
+
 def read_effect(kind: str, body: str) -> Effect:
-    """The effect of a kind, from its fields."""
+    """The effect of a kind that is known, from its fields."""
     effect: Effect = _EFFECTS[kind].validate_json(body)
     return effect
 

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, exists, 
 
 from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.store import tables
-from relay.store.encoding import read_effect, write_effect
+from relay.store.encoding import is_known, read_effect, write_effect
 from relay.store.prepared import Prepared, at, moment
 from relay.store.tables import EPOCH
 
@@ -57,6 +57,10 @@ class Errand:
     effect: Effect
     attempts: int
     created_at: datetime
+
+
+LEFT_TO_OTHERS = timedelta(seconds=1)
+"""For how long what only a newer Relay can carry out is left alone: one that runs beside this one takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Outbox:
         the end of the lease.
         """
         taken: Counter[str] = Counter()
-        rows = []
+        rows, strange = [], []
         self._let_go(now)
         when = {"now": moment(now), "most": limit}
         found = (
@@ -121,9 +125,14 @@ class Outbox:
             else _CLAIMABLE.run(self.connection, **when)
         )
         for row in found:
+            if not is_known(row.kind):
+                strange.append(row.id)
+                continue
             taken[row.target] += 1
             if taken[row.target] <= room(row.target):
                 rows.append(row)
+        if strange:
+            _CLAIM.run(self.connection, ids=strange, until=moment(now + LEFT_TO_OTHERS))
         if rows:
             _CLAIM.run(self.connection, ids=[row.id for row in rows], until=moment(now + lease))
         return [

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ class Relay:
     options: list[str] = field(default_factory=list)
     port: int = field(default_factory=free_port)
     child: asyncio.subprocess.Process | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    """What it has besides that of the tests."""
 
     @property
     def log(self) -> Path:
@@ -50,6 +53,7 @@ class Relay:
                 f"127.0.0.1:{self.port}",
                 *self.options,
                 cwd=self.directory,
+                env={**os.environ, **self.environment},
                 stdout=sink,
                 stderr=sink,
             )

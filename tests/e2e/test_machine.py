@@ -1,0 +1,139 @@
+"""What a machine does to a process: disks that take nothing, or take long, and clocks that are set."""
+
+import asyncio
+import errno
+import mmap
+import struct
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from e2e.ledger import hold, record
+from e2e.relay_process import relay, until
+from service import RULES
+from world import told
+
+from relay.demo.programs import need
+from relay.demo.standins import pagerduty
+
+pytestmark = pytest.mark.servers
+
+SOURCE = Path(__file__).with_name("fate.c")
+HOUR = 3600
+
+
+class Fate:
+    """What happens to the process from now on."""
+
+    def __init__(self, file):
+        self._shared = file
+
+    def becomes(self, flush=0, write=0, clock=0):
+        """Milliseconds that a flush takes besides; an errno of writes; seconds that the wall clock is off."""
+        self._shared[:24] = struct.pack("3l", flush, write, clock)
+
+
+@asynccontextmanager
+async def fated(directory, pager, rules=RULES):
+    """Relay as a process with a fate that a test decides."""
+    need(["cc"], print)
+    library, shared = directory / "fate.so", directory / "fate"
+    build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
+    await asyncio.to_thread(subprocess.run, build, check=True)
+    shared.write_bytes(bytes(24))
+    with shared.open("r+b") as file, mmap.mmap(file.fileno(), 24) as mapped:
+        async with relay(directory, pager.url, rules) as running:
+            running.environment = {"LD_PRELOAD": str(library), "RELAY_FATE": str(shared)}
+            await running.start()
+            yield running, Fate(mapped)
+
+
+async def storm(running, accepted, seconds, name):
+    """Four senders, each alert an incident of its own."""
+
+    async def send(number):
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end:
+            service = f"{name}{number}"
+            number += 4
+            if await running.post(told(service=service)) == 200:
+                accepted.add(service)
+
+    await asyncio.gather(*(send(number) for number in range(4)))
+
+
+async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path):
+    async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
+        accepted = set()
+        await storm(running, accepted, 0.5, "before")
+        fate.becomes(write=errno.EROFS)
+        statuses = {await running.post(told(service=f"during{n}")) for n in range(5)}
+        assert statuses == {503}
+        assert await running.status("/-/healthy") == 200
+        fate.becomes()
+
+        async def taken_again():
+            return await running.post(told(service="after")) == 200
+
+        await until(taken_again)
+        accepted.add("after")
+        await storm(running, accepted, 0.5, "later")
+        await hold(running, pager, accepted, "read-only disk", "writes fail with EROFS in a storm, then succeed")
+
+
+async def test_a_disk_that_is_slow_only_delays(tmp_path):
+    async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
+        accepted, loop = set(), asyncio.get_running_loop()
+        fate.becomes(flush=200)
+        began = loop.time()
+        assert await running.post(told(service="first")) == 200
+        assert loop.time() - began >= 0.2, "the flush took no longer: the fault was not there"
+        await storm(running, accepted, 3, "slow")
+        assert accepted
+        assert await running.status("/-/ready") == 200
+        await hold(running, pager, accepted, "slow disk", "each flush takes 200 ms, in a storm", 60)
+
+
+async def test_a_clock_that_is_set_loses_no_page_and_rings_nobody_twice(tmp_path):
+    patient = RULES.replace("wait: 1h", "wait: 9h")
+    async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager, patient) as (running, fate):
+        accepted = set()
+        for name, offset in (("now", 0), ("ahead", HOUR), ("back", 0), ("behind", -HOUR), ("again", 0)):
+            fate.becomes(clock=offset)
+            await storm(running, accepted, 0.5, name)
+        await hold(running, pager, accepted, "clock steps", "an hour ahead, back, an hour behind, back, in a storm", 60)
+        metrics = await text(running, "/metrics")
+        assert "relay_deadline_overdue_seconds 0.0" in metrics
+
+
+async def test_an_escalation_goes_on_after_the_clock_was_set_back(tmp_path):
+    quick = RULES.replace("wait: 1h", "wait: 3s")
+    async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager, quick) as (running, fate):
+        fate.becomes(clock=HOUR)
+        assert await running.post(told()) == 200
+
+        async def rung():
+            return len(pager.pages()) >= 1
+
+        await until(rung)
+        fate.becomes(clock=0)  # its deadline is now an hour and three seconds away, by this clock
+        assert await running.post(told(service="other")) == 200
+
+        async def second_level_of_the_other():
+            return any(key.startswith("INC-2/") and "/L2/" in key for key in pager.pages())
+
+        await until(second_level_of_the_other)
+        assert not [key for key in pager.pages() if key.startswith("INC-1/") and "/L2/" in key]
+        fate.becomes(clock=HOUR + 5)
+
+        async def second_level_of_the_first():
+            return any(key.startswith("INC-1/") and "/L2/" in key for key in pager.pages())
+
+        await until(second_level_of_the_first)
+        record("clock steps", "back an hour while an escalation waits", 2, 0, 0)
+
+
+async def text(running, path):
+    async with running.client.get(f"http://127.0.0.1:{running.port}{path}") as answer:
+        return await answer.text()
