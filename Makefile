@@ -48,6 +48,6 @@ simulate: setup
 
 reliability: servers
 	@rm -f .reliability
-	RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_machine.py tests/e2e/test_replicas.py tests/simulation -m servers
+	RELAY_KILLS=200 RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_machine.py tests/e2e/test_replicas.py tests/simulation -m servers
 	$(BIN)/python -m tests.reliability .reliability
 	@rm -f .reliability

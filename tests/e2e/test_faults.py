@@ -1,6 +1,7 @@
 """Faults, done for real to a real process: what is accepted is never lost, and nobody is rung twice."""
 
 import asyncio
+import os
 import random
 import resource
 import signal
@@ -27,7 +28,11 @@ async def storm(running, accepted: set[str], stop: asyncio.Event, start: int) ->
             accepted.add(service)
 
 
-@pytest.mark.parametrize("seed", range(6))
+KILLS = int(os.environ.get("RELAY_KILLS", "6"))
+"""`make reliability` asks for 200."""
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
 async def test_kill_9_loses_nothing_and_rings_nobody_twice(tmp_path, seed):
     async with pagerduty.stand_in(limit=None) as pager, relay(tmp_path, pager.url) as running:
         await running.start()
