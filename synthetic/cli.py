@@ -9,6 +9,7 @@ import click
 from relay.config.complaints import Rejected
 from relay.config.secrets import SecretMissing, read_secret
 from synthetic.convert import convert_file
+from synthetic.pull import NotPulled
 from synthetic.service import bind_error, serve
 from synthetic.worker import AT_ONCE
 
@@ -21,10 +22,17 @@ FINDINGS, SERVER = 1, 3
 @click.option("--rules", type=click.Path(path_type=Path), default=Path("rules/probes"), show_default=True)
 @click.option("--listen", default="127.0.0.1:9115", show_default=True, help="Address and port of its own server.")
 @click.option("--token-file", envvar="RELAY_TOKEN_FILE", help="File with the token for runs on demand and reloads.")
+@click.option("--from-relay", help="Pull the probe files from a Relay, and keep them in --rules.")
 @click.option("--at-once", type=click.IntRange(1, 10_000), default=AT_ONCE, show_default=True, help="Probes at a time.")
 @click.pass_context
 def main(
-    context: click.Context, location: str | None, rules: Path, listen: str, token_file: str | None, at_once: int
+    context: click.Context,
+    location: str | None,
+    rules: Path,
+    listen: str,
+    token_file: str | None,
+    from_relay: str | None,
+    at_once: int,
 ) -> None:
     """Probe services from one location, and tell Prometheus what is seen."""
     if context.invoked_subcommand:
@@ -37,11 +45,12 @@ def main(
     try:
         token = read_secret(token_file, None) if token_file else ""
         address = host.strip("[]") or "0.0.0.0"
-        asyncio.run(serve(rules, location, (address, int(port)), token, at_once, lambda bound: None))
+        where = (address, int(port))
+        asyncio.run(serve(rules, location, where, token, at_once, lambda bound: None, from_relay or ""))
     except Rejected as rejected:
         click.echo(f"{rejected}\n\nrelay-synthetic did not start: mend the files above.", err=True)
         sys.exit(FINDINGS)
-    except SecretMissing as missing:
+    except (SecretMissing, NotPulled) as missing:
         click.echo(f"relay-synthetic did not start: {missing}", err=True)
         sys.exit(SERVER)
     except OSError as error:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import structlog
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from relay.config.complaints import Rejected
 from synthetic.checks import Check, load
 from synthetic.dial import forget_contexts
 from synthetic.peers import second_opinion
+from synthetic.pull import EVERY, NotPulled, pull, was_pulled
 from synthetic.server import RELOAD_OK, Server
 from synthetic.worker import Worker
 
@@ -26,8 +28,9 @@ GRACE = 5.0
 class Service:
     """A worker with its files, its server and its tasks. Raises `Rejected` for files that cannot be used."""
 
-    def __init__(self, rules: Path, location: str, token: str, at_once: int) -> None:
+    def __init__(self, rules: Path, location: str, token: str, at_once: int, relay: str = "", etag: str = "") -> None:
         self._rules = rules
+        self._relay, self._etag = relay, etag
         self._token = token
         self._tasks = asyncio.TaskGroup()
         self._opinions: set[asyncio.Task[None]] = set()
@@ -43,12 +46,14 @@ class Service:
         try:
             await web.TCPSite(runner, *listen, reuse_address=True).start()
             async with self._tasks:
-                working = self._tasks.create_task(self.worker.run())
+                working = [self._tasks.create_task(self.worker.run())]
+                if self._relay:
+                    working.append(self._tasks.create_task(self._follow()))
                 host, port = runner.addresses[0][:2]
                 ready(port)
                 log.info("probing", checks=len(self.worker.mine()), address=f"{host}:{port}")
                 await stop.wait()
-                for task in (working, *self._opinions):
+                for task in (*working, *self._opinions):
                     task.cancel()
         finally:
             await runner.cleanup()
@@ -66,6 +71,20 @@ class Service:
         RELOAD_OK.set(1)
         log.info("probe files taken into use", revision=checks.revision)
         return None
+
+    async def _follow(self) -> None:
+        """Take over files that have changed at Relay."""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                await asyncio.sleep(EVERY)
+                try:
+                    fresh = await pull(self._relay, self._token, self._etag, self._rules, session)
+                except (NotPulled, OSError) as trouble:
+                    log.warning("the probe files stay as they are", because=str(trouble))
+                    continue
+                if fresh != self._etag:
+                    self._etag = fresh
+                    self.reload()
 
     def _suspected(self, check: Check) -> None:
         """Let somebody elsewhere look, too."""
@@ -85,10 +104,29 @@ def _until_a_signal(reload: Callable[[], object]) -> asyncio.Event:
 
 
 async def serve(
-    rules: Path, location: str, listen: tuple[str, int], token: str, at_once: int, ready: Callable[[int], None]
+    rules: Path,
+    location: str,
+    listen: tuple[str, int],
+    token: str,
+    at_once: int,
+    ready: Callable[[int], None],
+    relay: str = "",
 ) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises `Rejected` for the files, OSError for the address."""
-    await Service(rules, location, token, at_once).run(listen, ready)
+    """Run a worker until SIGTERM or SIGINT. Raises `Rejected` for the files, OSError for the address.
+
+    With `relay`, the address of a Relay, the files are pulled from there; those that were pulled before serve while it
+    is down. Raises `NotPulled` when there are none.
+    """
+    etag = ""
+    if relay:
+        async with aiohttp.ClientSession() as session:
+            try:
+                etag = await pull(relay, token, "", rules, session)
+            except NotPulled as trouble:
+                if not was_pulled(rules):
+                    raise
+                log.warning("the probe files are those pulled before", because=str(trouble))
+    await Service(rules, location, token, at_once, relay, etag).run(listen, ready)
 
 
 def bind_error(error: OSError, listen: str) -> str:

@@ -163,7 +163,8 @@ class RulesInUse:
     def __init__(
         self, path: Path, link_base: str, extra: Mapping[str, Courier], clock: Clock, metrics: Metrics
     ) -> None:
-        self._path = path
+        self.path = path
+        """Where the rule files are."""
         self._link_base = link_base
         self._extra = extra
         self._clock = clock
@@ -224,7 +225,7 @@ class RulesInUse:
     def reload(self, changed: Callable[[], None] | None = None) -> Rejected | None:
         """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
         try:
-            self._ruleset = load(self._path, self._link_base)
+            self._ruleset = load(self.path, self._link_base)
         except Rejected as rejected:
             self._metrics.reload_ok.set(0)
             log.error(

@@ -14,13 +14,21 @@ from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RulesInUse
 from relay.engine.writer import Writer
-from relay.http import alertmanager, api, oncall, ops, pagers, windows
+from relay.http import alertmanager, api, oncall, ops, pagers, probes, windows
 from relay.http.access import ACCESS, Access
 from relay.http.openapi import describe
 
 log = structlog.get_logger()
 
-ROUTES = (*alertmanager.ROUTES, *api.ROUTES, *pagers.ROUTES, *windows.ROUTES, *oncall.ROUTES, *ops.ROUTES)
+ROUTES = (
+    *alertmanager.ROUTES,
+    *api.ROUTES,
+    *pagers.ROUTES,
+    *windows.ROUTES,
+    *oncall.ROUTES,
+    *probes.ROUTES,
+    *ops.ROUTES,
+)
 
 
 def build(
