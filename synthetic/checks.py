@@ -15,10 +15,10 @@ from relay.config.complaints import Complaint, Rejected, complain_at, complaints
 from relay.config.document import Document
 from relay.config.files import read_all, revision
 from relay.config.types import Duration, Placed, Section, at_least, spell
-from synthetic.kinds import DnsKeys, HttpKeys, IcmpKeys, TcpKeys, TlsKeys
+from synthetic.journeys import BrowserKeys, JourneyKeys
+from synthetic.kinds import DatabaseKeys, DnsKeys, GrpcKeys, HttpKeys, IcmpKeys, Name, TcpKeys, TlsKeys
 from synthetic.targets import read_host, read_host_port, read_url
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=100)]
 DNS_PORT = 53
 
 
@@ -35,6 +35,7 @@ def _readable(read: Callable[[str], object]) -> AfterValidator:
 UrlTarget = Annotated[str, _readable(read_url)]
 HostPortTarget = Annotated[str, _readable(read_host_port)]
 DnsTarget = Annotated[str, _readable(lambda text: read_host_port(text, DNS_PORT))]
+DatabaseTarget = Annotated[str, _readable(lambda text: read_host_port(text, 1))]
 HostTarget = Annotated[str, _readable(read_host)]
 
 
@@ -100,8 +101,32 @@ class IcmpCheck(Placed, Planned, IcmpKeys):
     target: HostTarget
 
 
-Check = HttpCheck | TcpCheck | TlsCheck | DnsCheck | IcmpCheck
-Module = HttpKeys | TcpKeys | TlsKeys | DnsKeys | IcmpKeys
+class GrpcCheck(Placed, Planned, GrpcKeys):
+    """A check that a gRPC server says it is well."""
+
+    target: HostPortTarget
+
+
+class DatabaseCheck(Placed, Planned, DatabaseKeys):
+    """A check of a database: it lets us in, answers a query, and its replicas keep up."""
+
+    target: DatabaseTarget
+
+
+class JourneyCheck(Placed, Planned, JourneyKeys):
+    """A check of what a user does, request by request."""
+
+    target: UrlTarget
+
+
+class BrowserCheck(Placed, Planned, BrowserKeys):
+    """A check of what a user does, in a browser."""
+
+    target: UrlTarget
+
+
+Check = HttpCheck | TcpCheck | TlsCheck | DnsCheck | IcmpCheck | GrpcCheck | DatabaseCheck | JourneyCheck | BrowserCheck
+Module = HttpKeys | TcpKeys | TlsKeys | DnsKeys | IcmpKeys | GrpcKeys | DatabaseKeys | JourneyKeys | BrowserKeys
 
 
 class ProbeFile(Section):

@@ -7,7 +7,7 @@ import structlog
 
 from relay.clock import Clock
 from synthetic.checks import Check, Module
-from synthetic.probes import PROBES
+from synthetic.probes import probe_of
 from synthetic.run import Failed, Result, Run
 
 log = structlog.get_logger()
@@ -19,7 +19,7 @@ async def execute(keys: Check | Module, target: str, clock: Clock) -> Result:
     reason = text = ""
     try:
         async with asyncio.timeout(keys.timeout.total_seconds()):
-            await PROBES[keys.kind](keys, target, run)
+            await probe_of(keys.kind)(keys, target, run)
     except TimeoutError:
         failed = run.timed_out()
         reason, text = failed.reason, str(failed)
@@ -29,7 +29,8 @@ async def execute(keys: Check | Module, target: str, clock: Clock) -> Result:
         log.exception("a probe failed in itself", kind=keys.kind)
         reason, text = "internal", f"the probe itself failed ({type(error).__name__}): this is a mistake in Relay"
     seconds = time.perf_counter() - run.began
+    text = run.redact(text)
     run.note(f"failed: {reason}: {text}" if reason else "succeeded")
     run.measure("probe_success", float(not reason))
     run.measure("probe_duration_seconds", seconds)
-    return Result(not reason, reason, text, began_at, seconds, run.samples, tuple(run.log))
+    return Result(not reason, reason, text, began_at, seconds, run.samples, tuple(run.log), run.screenshot)

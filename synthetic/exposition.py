@@ -50,6 +50,19 @@ HELP = {
     "probe_dns_authority_rrs": "Records in the authority section.",
     "probe_dns_additional_rrs": "Records in the additional section.",
     "probe_dns_serial": "The serial of the zone.",
+    "probe_step_success": "1 if the step was a success; a step that was not come to is not there.",
+    "probe_step_duration_seconds": "How long the step took.",
+    "probe_step_http_status_code": "The status of the step's answer.",
+    "probe_grpc_duration_seconds": "How long each phase took.",
+    "probe_grpc_ssl": "1 if the connection was encrypted.",
+    "probe_grpc_status_code": "The status of the call, by gRPC's numbers.",
+    "probe_grpc_healthcheck_response": "1 for the state that the server told.",
+    "probe_database_duration_seconds": "How long each phase took.",
+    "probe_database_is_replica": "1 for a replica, 0 for a primary.",
+    "probe_database_replication_lag_seconds": "How far the replica, or the last one of the primary's, is behind.",
+    "probe_database_query_value": "The value that the query gave, when it is a number.",
+    "probe_browser_duration_seconds": "How long the last page took, from its start, to each point.",
+    "probe_browser_page_errors": "Exceptions that scripts of the pages did not catch.",
 }
 """Every metric of probes, in the order in which they are told."""
 

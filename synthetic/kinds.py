@@ -43,6 +43,7 @@ def _one_line(value: str) -> str:
     return value
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=100)]
 OneRegex = Annotated[
     Regex, BeforeValidator(_read_regex), PlainSerializer(str), WithJsonSchema({"type": "string", "examples": ["^ok"]})
 ]
@@ -191,4 +192,53 @@ class IcmpKeys(Section):
     payload_bytes: Annotated[int, Field(ge=8, le=1472)] = 56
 
 
-Keys = HttpKeys | TcpKeys | TlsKeys | DnsKeys | IcmpKeys
+class GrpcKeys(Section):
+    """The question of grpc.health.v1: is this service well?"""
+
+    kind: Literal["grpc"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    tls: Tls | None = None
+    health_of: Annotated[str, Field(max_length=1000), AfterValidator(_one_line)] = ""
+    """The service as its server names it; empty for the server as a whole."""
+
+
+class ValueExpectation(Section):
+    """What a query is to give: exactly one of its keys."""
+
+    equals: str | int | float | bool | None = None
+    matches: OneRegex | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_expectation(self) -> "ValueExpectation":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("write one of equals, matches, at_least and at_most")
+        return self
+
+
+class DatabaseKeys(Section):
+    """A log-in, a query, and how far replicas are behind."""
+
+    kind: Literal["postgres", "mysql", "redis"]
+    timeout: Timeout = _SECONDS_10
+    ip_protocol: IpProtocol = "any"
+    tls: Tls | None = None
+    username: HeaderValue = ""
+    password_file: str | None = None
+    database: HeaderValue = ""
+    query: str = ""
+    """SQL, or a command of Redis; nothing can be changed by SQL."""
+    value: ValueExpectation | None = None
+    """What the first column of the first row, or the answer of Redis, is to be."""
+    must_be: Literal["primary", "replica"] | None = None
+    max_replication_lag: Annotated[Duration, at_least(timedelta(0))] | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> "DatabaseKeys":
+        if self.kind != "redis" and self.tls and self.tls.valid_for:
+            raise ValueError(f"write no valid_for: a log-in to {self.kind} does not show the certificate")
+        if self.kind == "redis" and self.database and not self.database.isdecimal():
+            raise ValueError("write the database of Redis as a number")
+        return self

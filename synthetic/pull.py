@@ -36,7 +36,9 @@ async def pull(url: str, token: str, etag: str, into: Path, session: aiohttp.Cli
                 return etag
             if answer.status != 200:
                 raise NotPulled(f"Relay answers {answer.status}: is the token one of a viewer?")
-            body = await answer.content.read(MOST_BYTES)
+            if (answer.content_length or 0) > MOST_BYTES:
+                raise NotPulled(f"Relay answers with more than {MOST_BYTES} bytes")
+            body = await answer.read()
             fresh = (answer.headers.get("ETag") or "").strip('"')
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise NotPulled(f"Relay cannot be asked ({type(error).__name__})") from None

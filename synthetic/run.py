@@ -1,8 +1,10 @@
 """One run of a probe: what it measures, what it finds, and how it ends."""
 
+import json
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import quote
 
 REASONS = (
     "dns_nxdomain", "dns_failed", "dns_timeout",
@@ -10,6 +12,7 @@ REASONS = (
     "tls_expired", "tls_expires_soon", "tls_untrusted", "tls_name", "tls_handshake", "tls_timeout",
     "http_status", "http_protocol", "http_redirect", "http_timeout",
     "body_too_large", "broken_off", "assertion", "timeout",
+    "not_serving", "login_failed", "query_failed", "replication_lag", "page_error",
     "credentials", "unsupported", "internal",
 )  # fmt: skip
 """Why a probe may fail: a closed list, so that rules and dashboards may name them."""
@@ -39,6 +42,8 @@ class Result:
     samples: dict[tuple[str, str], float]
     """Metric name and labels as written (`phase="tls"`) to value, by blackbox_exporter's names."""
     log: tuple[str, ...]
+    screenshot: bytes = field(default=b"", repr=False)
+    """Of a browser that failed, as PNG."""
 
 
 @dataclass(slots=True)
@@ -50,10 +55,24 @@ class Run:
     """What it waits for; a deadline that passes is put down to it."""
     samples: dict[tuple[str, str], float] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+    screenshot: bytes = field(default=b"", repr=False)
+    _hidden: dict[str, str] = field(default_factory=dict, repr=False)
 
     def note(self, text: str) -> None:
         """Write a line of its log."""
-        self.log.append(f"+{(time.perf_counter() - self.began) * 1000:.1f}ms {text}")
+        self.log.append(f"+{(time.perf_counter() - self.began) * 1000:.1f}ms {self.redact(text)}")
+
+    def hide(self, value: str, name: str) -> None:
+        """Let nothing that is told of this run show a value, however it is encoded; `${name}` stands for it."""
+        for written in (value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]):
+            if written:
+                self._hidden[written] = f"${{{name}}}"
+
+    def redact(self, text: str) -> str:
+        """A text without what is hidden."""
+        for value in sorted(self._hidden, key=len, reverse=True):
+            text = text.replace(value, self._hidden[value])
+        return text
 
     def measure(self, name: str, value: float, labels: str = "") -> None:
         """Keep a sample; it takes the place of one of the same name and labels."""

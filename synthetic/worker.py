@@ -88,8 +88,10 @@ class Worker:
                 due, _, name, planned = heapq.heappop(self._due)
                 self._begin(name, due, planned)
         finally:
-            for task in self._running.values():
+            running = list(self._running.values())
+            for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)  # journeys clean up
 
     async def run_now(self, names: Iterable[str]) -> list[tuple[Check, Result]]:
         """Run checks at once, and wait for what comes of it; one that runs already is waited for."""

@@ -3,10 +3,14 @@
 import base64
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
+
+from aiohttp import CookieJar
+from yarl import URL
 
 from synthetic.dial import Connection, dial, encrypt
 from synthetic.exchange import Answer, exchange
@@ -21,22 +25,35 @@ PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 
 async def probe(keys: HttpKeys, target: str, run: Run) -> None:
     """Ask, follow redirects, and judge the last answer. Raises `Failed`."""
+    with measured_phases(run) as phases:
+        answer, url = await follow(keys, read_url(target), run, phases)
+    measure(answer, url, run)
+    judge(keys, answer, url, run)
+
+
+@contextmanager
+def measured_phases(run: Run) -> Iterator[dict[str, float]]:
+    """Seconds by phase, to be added to; they are measured in the end, whatever happens."""
     phases = dict.fromkeys(PHASES, 0.0)
     try:
-        answer, url = await _follow(keys, read_url(target), run, phases)
+        yield phases
     finally:
         for phase, seconds in phases.items():
             run.measure("probe_http_duration_seconds", seconds, label("phase", phase))
-    _measure(answer, url, run)
-    _judge(keys, answer, url, run)
 
 
-async def _follow(keys: HttpKeys, url: Url, run: Run, phases: dict[str, float]) -> tuple[Answer, Url]:
+async def follow(
+    keys: HttpKeys, url: Url, run: Run, phases: dict[str, float], cookies: CookieJar | None = None
+) -> tuple[Answer, Url]:
+    """Ask, and follow redirects; gives the last answer, and whose it is. Raises `Failed`."""
     origin, method, body = url.origin, keys.method, keys.body.encode()
     credentials = _credentials(keys)
     for count in range(keys.redirects + 1):
         own = credentials if url.origin == origin else []  # they are meant for nobody else
-        answer = await _ask(keys, url, method, body, own, run, phases)
+        answer = await _ask(keys, url, method, body, [*own, *_kept(cookies, url)], run, phases)
+        if cookies is not None:
+            given = [value for name, value in answer.headers if name.lower() == "set-cookie"]
+            cookies.update_cookies_from_headers(given, URL(str(url)))
         run.measure("probe_http_redirects", count)
         location = answer.header("location")
         if keys.redirects == 0 or answer.status not in _REDIRECTS or location is None:
@@ -49,6 +66,12 @@ async def _follow(keys: HttpKeys, url: Url, run: Run, phases: dict[str, float]) 
         if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
             method, body = "GET", b""
     raise Failed("http_redirect", f"it leads on after {keys.redirects} redirects")
+
+
+def _kept(cookies: CookieJar | None, url: Url) -> list[tuple[str, str]]:
+    found = cookies.filter_cookies(URL(str(url))) if cookies is not None else {}
+    pairs = "; ".join(f"{one.key}={one.coded_value}" for one in found.values())
+    return [("Cookie", pairs)] if pairs else []
 
 
 def _credentials(keys: HttpKeys) -> list[tuple[str, str]]:
@@ -103,7 +126,8 @@ async def _tunnel(connection: Connection, url: Url, tls: Tls, run: Run) -> None:
     await encrypt(connection, tls, url.host, run)
 
 
-def _measure(answer: Answer, url: Url, run: Run) -> None:
+def measure(answer: Answer, url: Url, run: Run) -> None:
+    """Measure an answer."""
     run.measure("probe_http_status_code", answer.status)
     run.measure("probe_http_ssl", float(url.scheme == "https"))
     run.measure("probe_http_version", float(answer.version))
@@ -118,7 +142,8 @@ def _measure(answer: Answer, url: Url, run: Run) -> None:
             run.note("its Last-Modified is no date")
 
 
-def _judge(keys: HttpKeys, answer: Answer, url: Url, run: Run) -> None:
+def judge(keys: HttpKeys, answer: Answer, url: Url, run: Run) -> None:
+    """Hold an answer against what it is to be like. Raises `Failed`."""
     run.measure("probe_failed_due_to_regex", 0)
     status = str(answer.status)
     if not any(status == one or (one[1:] == "xx" and status[0] == one[0]) for one in keys.status):
