@@ -81,17 +81,23 @@ async def _look_up(host: str, family: int, began: float, run: Run) -> Place:
 
 @asynccontextmanager
 async def dial(
-    host: str, port: int, protocol: str, tls: Tls | None, run: Run, phases: dict[str, float] | None = None
+    host: str,
+    port: int,
+    protocol: str,
+    tls: Tls | None,
+    run: Run,
+    phases: dict[str, float] | None = None,
+    alpn: str = "",
 ) -> AsyncIterator[Connection]:
     """Connect, with TLS where it is asked for; closes the connection at once afterwards. Raises `Failed`.
 
-    `phases` gets the seconds of `resolve`, `connect` and `tls`.
+    `phases` gets the seconds of `resolve`, `connect` and `tls`. `alpn` is the protocol that is offered within TLS.
     """
     took = phases if phases is not None else {}
     place = await resolve(host, protocol, run)
     took["resolve"] = took.get("resolve", 0.0) + place.seconds
     run.phase, began = "connect", time.perf_counter()
-    connected = await _connect(place, port, run)
+    connected = await connect(place, port, run)
     took["connect"] = took.get("connect", 0.0) + time.perf_counter() - began
     writer: asyncio.StreamWriter | None = None
     try:
@@ -99,7 +105,7 @@ async def dial(
         connection = Connection(reader, writer, place.address)
         if tls is not None:
             began = time.perf_counter()
-            await encrypt(connection, tls, host, run)
+            await encrypt(connection, tls, host, run, alpn)
             took["tls"] = took.get("tls", 0.0) + time.perf_counter() - began
         yield connection
     finally:
@@ -109,7 +115,8 @@ async def dial(
             connected.close()
 
 
-async def _connect(place: Place, port: int, run: Run) -> socket.socket:
+async def connect(place: Place, port: int, run: Run) -> socket.socket:
+    """Connect to a place; gives a socket that does not block. Raises `Failed`."""
     connecting = socket.socket(place.family, socket.SOCK_STREAM)
     try:
         connecting.setblocking(False)
@@ -129,12 +136,12 @@ async def _connect(place: Place, port: int, run: Run) -> socket.socket:
     return connecting
 
 
-async def encrypt(connection: Connection, tls: Tls, host: str, run: Run) -> None:
+async def encrypt(connection: Connection, tls: Tls, host: str, run: Run, alpn: str = "") -> None:
     """Begin TLS on a connection, and look at the certificate. Raises `Failed`."""
     run.phase = "tls"
     name = tls.server_name or host
     try:
-        await connection.writer.start_tls(_context(tls), server_hostname=name)
+        await connection.writer.start_tls(context_of(tls, alpn), server_hostname=name)
     except ssl.SSLCertVerificationError as error:
         raise untrusted(error, name) from None
     except ssl.SSLError as error:
@@ -152,8 +159,8 @@ async def encrypt(connection: Connection, tls: Tls, host: str, run: Run) -> None
 
 
 @lru_cache(maxsize=256)
-def _context(tls: Tls) -> ssl.SSLContext:
-    """A context for each way of trusting: making one reads all certificates of the system."""
+def context_of(tls: Tls, alpn: str = "") -> ssl.SSLContext:
+    """A context for each way of trusting: making one reads all certificates of the system. Raises `Failed`."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.cert_file:
@@ -165,9 +172,11 @@ def _context(tls: Tls) -> ssl.SSLContext:
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols([alpn])
     return context
 
 
 def forget_contexts() -> None:
     """Read files of certificates anew, next time."""
-    _context.cache_clear()
+    context_of.cache_clear()

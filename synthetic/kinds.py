@@ -239,6 +239,8 @@ class DatabaseKeys(Section):
     def _possible(self) -> "DatabaseKeys":
         if self.kind != "redis" and self.tls and self.tls.valid_for:
             raise ValueError(f"write no valid_for: a log-in to {self.kind} does not show the certificate")
+        if self.kind != "redis" and not self.username:
+            raise ValueError(f"write a username: {self.kind} lets nobody in without one")
         if self.kind == "redis" and self.database and not self.database.isdecimal():
             raise ValueError("write the database of Redis as a number")
         return self

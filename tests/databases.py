@@ -22,7 +22,7 @@ from relay.store.database import Database, open_database
 class Postgresql:
     """A PostgreSQL server, which can be killed and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *settings: str) -> None:
         programs = need(["initdb", "postgres"], print)
         as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if as_user:
@@ -31,7 +31,8 @@ class Postgresql:
         made = [str(programs["initdb"]), "-D", str(data), "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=directory)
         where = ["-D", str(data), "-p", str(port), "-k", str(directory), "-h", "127.0.0.1"]
-        self._command = [*as_user, str(programs["postgres"]), *where]
+        more = [part for setting in settings for part in ("-c", setting)]
+        self._command = [*as_user, str(programs["postgres"]), *where, *more]
         self._pid = data / "postmaster.pid"
         self.url = f"postgresql://relay@127.0.0.1:{port}/postgres"
         self.start()
@@ -52,10 +53,10 @@ class Postgresql:
 
 
 @contextmanager
-def postgresql() -> Iterator[Postgresql]:
+def postgresql(*settings: str) -> Iterator[Postgresql]:
     """Run PostgreSQL until the context ends. It is a failure, never a skip, when it cannot be had."""
     directory = Path(tempfile.mkdtemp(prefix="relay-postgresql-"))
-    server = Postgresql(directory)
+    server = Postgresql(directory, *settings)
     try:
         yield server
     finally:

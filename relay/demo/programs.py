@@ -17,6 +17,11 @@ PACKAGES = {
     "cc": "gcc",
     "nginx": "nginx-light",
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
+    "prometheus-pushgateway": "prometheus-pushgateway",
+    "chromium": "chromium",
+    "redis-server": "redis-server",
+    "mariadbd": "mariadb-server",
+    "mariadb-install-db": "mariadb-server",
 }
 """Programs, and the Debian packages that bring them."""
 
@@ -28,11 +33,11 @@ class ProgramMissing(Exception):
 
 
 def find(program: str) -> Path | None:
-    """Find a program on PATH, or where Debian keeps PostgreSQL's."""
+    """Find a program on PATH, or where Debian keeps servers."""
     on_path = shutil.which(program)
     if on_path:
         return Path(on_path)
-    kept = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+    kept = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}")), *Path("/usr/sbin").glob(program)]
     return kept[-1] if kept else None
 
 
