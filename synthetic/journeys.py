@@ -146,7 +146,8 @@ class BrowserKeys(Section):
     """What an exception that a script of the page does not catch means."""
     variables: dict[VariableName, str] = {}  # noqa: RUF012
     secrets: dict[VariableName, str] = {}  # noqa: RUF012
-    steps: Annotated[tuple[BrowserStep, ...], Field(min_length=1, max_length=MOST_STEPS)]
+    steps: Annotated[tuple[BrowserStep, ...], Field(max_length=MOST_STEPS)] = ()
+    """What is done after the target was opened."""
 
     @model_validator(mode="after")
     def _possible(self) -> "BrowserKeys":

@@ -43,7 +43,7 @@ class Result:
     """Metric name and labels as written (`phase="tls"`) to value, by blackbox_exporter's names."""
     log: tuple[str, ...]
     screenshot: bytes = field(default=b"", repr=False)
-    """Of a browser that failed, as PNG."""
+    """Of a browser that failed, as JPEG."""
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """The worker's own HTTP server: metrics, `/probe` as blackbox_exporter has it, logs of runs, runs on demand."""
 
+import base64
 import hmac
 import html
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from relay.config.types import spell
 from synthetic.checks import Check
 from synthetic.execute import execute
 from synthetic.exposition import write_once
-from synthetic.history import tell
+from synthetic.history import Remembered, tell
 from synthetic.run import Result
 from synthetic.worker import Worker
 
@@ -52,6 +53,7 @@ class Server:
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/probe", self.probe)
         app.router.add_get("/logs", self.logs)
+        app.router.add_get("/screenshot", self.screenshot)
         app.router.add_get("/-/healthy", self.healthy)
         app.router.add_get("/-/ready", self.healthy)
         app.router.add_post("/-/reload", self.reload)
@@ -78,7 +80,7 @@ class Server:
         if not target:
             return web.Response(status=400, text="Target parameter is missing\n")
         asked = module.model_copy(update={"timeout": min(module.timeout, _scrape_timeout(request, module.timeout))})
-        if module.kind == "http" and "://" not in target:
+        if module.kind in ("http", "journey", "browser") and "://" not in target:
             target = f"http://{target}"
         result = await execute(asked, target, self._clock)
         self._worker.history.add(name, target, result)
@@ -88,11 +90,22 @@ class Server:
 
     async def logs(self, request: web.Request) -> web.Response:
         """The log of one run."""
-        id_ = request.query.get("id", "")
-        found = self._worker.history.find(int(id_)) if id_.isascii() and id_.isdigit() else None
+        found = self._find(request)
         if found is None:
             return web.Response(status=404, text="there is no such run, or it is forgotten\n")
         return web.Response(text=tell(found))
+
+    async def screenshot(self, request: web.Request) -> web.Response:
+        """What a browser saw when a run failed."""
+        self._require(request)
+        found = self._find(request)
+        if found is None or not found.result.screenshot:
+            return web.Response(status=404, text="there is no screenshot of such a run, or it is forgotten\n")
+        return web.Response(body=found.result.screenshot, content_type="image/jpeg")
+
+    def _find(self, request: web.Request) -> Remembered | None:
+        id_ = request.query.get("id", "")
+        return self._worker.history.find(int(id_)) if id_.isascii() and id_.isdigit() else None
 
     async def index(self, request: web.Request) -> web.Response:
         """A page of the last runs, for people."""
@@ -179,6 +192,7 @@ def describe(check: Check, result: Result, location: str) -> dict[str, Any]:
         "began_at": result.began_at.isoformat(),
         "samples": {f"{name}{{{labels}}}" if labels else name: v for (name, labels), v in result.samples.items()},
         "log": list(result.log),
+        **({"screenshot": base64.b64encode(result.screenshot).decode()} if result.screenshot else {}),
     }
 
 

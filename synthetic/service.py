@@ -15,7 +15,9 @@ from relay.config.complaints import Rejected
 from synthetic.checks import Check, load
 from synthetic.dial import forget_contexts
 from synthetic.peers import second_opinion
+from synthetic.probes import probe_of
 from synthetic.pull import EVERY, NotPulled, pull, was_pulled
+from synthetic.run import Failed
 from synthetic.server import RELOAD_OK, Server
 from synthetic.worker import Worker
 
@@ -35,6 +37,7 @@ class Service:
         self._tasks = asyncio.TaskGroup()
         self._opinions: set[asyncio.Task[None]] = set()
         self.worker = Worker(load(rules), location, WallClock(), at_once, self._suspected)
+        self._warn()
         RELOAD_OK.set(1)
 
     async def run(self, listen: tuple[str, int], ready: Callable[[int], None]) -> None:
@@ -68,9 +71,19 @@ class Service:
             return rejected
         forget_contexts()
         self.worker.take(checks)
+        self._warn()
         RELOAD_OK.set(1)
         log.info("probe files taken into use", revision=checks.revision)
         return None
+
+    def _warn(self) -> None:
+        """Say which checks cannot succeed here, before somebody is woken by them."""
+        kinds = {check.kind for check, _ in self.worker.mine()}
+        for kind in sorted(kinds | {module.kind for module in self.worker.checks.modules.values()}):
+            try:
+                probe_of(kind)
+            except Failed as failed:
+                log.warning("checks of a kind will fail", kind=kind, because=str(failed))
 
     async def _follow(self) -> None:
         """Take over files that have changed at Relay."""

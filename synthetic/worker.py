@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 AT_ONCE = 500
 """Runs at the same time."""
+BROWSERS_AT_ONCE = 2
+"""Browsers at the same time: each needs a processor and some 300 MiB."""
 FRESH = 5.0
 """Seconds for which what is looked at because something else fails need not be looked at again."""
 
@@ -48,6 +50,7 @@ class Worker:
         self._suspected = suspected
         """Called when a check fails for the first time: others may look, too."""
         self._places = asyncio.Semaphore(at_once)
+        self._browsers = asyncio.Semaphore(BROWSERS_AT_ONCE)
         self._due: list[tuple[float, int, str, bool]] = []
         """When, a number that breaks ties, which check, and whether it is planned (and so comes again)."""
         self._numbers = itertools.count()
@@ -134,7 +137,7 @@ class Worker:
             log.error("a run of a check crashed", check=check.name, exc_info=crash)
 
     async def _once(self, check: Check, due: float) -> Result:
-        async with self._places:
+        async with self._browsers if check.kind == "browser" else self._places:
             lag = max(0.0, _time() - due)
             result = await execute(check, check.target, self._clock)
         self._ended[check.name] = _time()

@@ -1,6 +1,7 @@
 """`relay probe …`: run checks of rules/probes once, here or by a worker elsewhere, and see what they find."""
 
 import asyncio
+import base64
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,21 @@ def list_(rules: Path, output: str) -> None:
 @click.argument("name")
 @click.option("--from", "location", help="Let the worker of this location run it, by the address in `peers`.")
 @click.option("--token-file", type=click.Path(path_type=Path), envvar="RELAY_TOKEN_FILE", help="That worker's token.")
+@click.option("--screenshot", type=click.Path(path_type=Path), help="Keep what a browser that fails sees, as JPEG.")
 @_RULES
 @output_option
-def run(name: str, location: str | None, token_file: Path | None, rules: Path, output: str) -> None:
+def run(
+    name: str, location: str | None, token_file: Path | None, screenshot: Path | None, rules: Path, output: str
+) -> None:
     """Run a check once, and print its phases, what it found, and why. Exit code 1 when it fails."""
     checks = _load(rules)
     check = checks.checks.get(name)
     if check is None:
         raise click.UsageError(f'there is no check "{name}": see relay probe list')
     found = _elsewhere(checks, name, location, token_file) if location else _here(check)
+    seen = found.pop("screenshot", "")
+    if screenshot and seen:
+        screenshot.write_bytes(base64.b64decode(seen))
     if output == "json":
         as_json(found)
     else:
