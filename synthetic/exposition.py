@@ -66,6 +66,7 @@ HELP = {
 }
 """Every metric of probes, in the order in which they are told."""
 
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
 AT_ONCE = 400
 """Checks of one metric that are written before others get their turn."""
 _KEPT = ("success", "failure", "timeout", "skipped")

@@ -43,7 +43,8 @@ def _one_line(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=100)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 OneRegex = Annotated[
     Regex, BeforeValidator(_read_regex), PlainSerializer(str), WithJsonSchema({"type": "string", "examples": ["^ok"]})
 ]

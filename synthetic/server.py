@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import REGISTRY, Gauge, generate_latest
+from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from relay.clock import Clock
@@ -15,12 +15,12 @@ from relay.config.complaints import Rejected
 from relay.config.types import spell
 from synthetic.checks import Check
 from synthetic.execute import execute
-from synthetic.exposition import write_once
+from synthetic.exposition import TEXT, write_once
 from synthetic.history import Remembered, tell
+from synthetic.push import written
 from synthetic.run import Result
 from synthetic.worker import Worker
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
 MOST_BYTES = 64 * 1024
 SPARE = 0.5
 """Seconds of Prometheus' scrape timeout that are left for the answer's way, as in blackbox_exporter."""
@@ -65,9 +65,8 @@ class Server:
         """Everything for Prometheus, written in pieces."""
         response = web.StreamResponse(headers={"Content-Type": TEXT})
         await response.prepare(request)
-        async for piece in self._worker.exposition.write():
+        async for piece in written(self._worker.exposition):
             await response.write(piece)
-        await response.write(generate_latest(REGISTRY))
         await response.write_eof()
         return response
 

@@ -12,11 +12,13 @@ from aiohttp import web
 
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
+from synthetic import push
 from synthetic.checks import Check, load
 from synthetic.dial import forget_contexts
 from synthetic.peers import second_opinion
 from synthetic.probes import probe_of
 from synthetic.pull import EVERY, NotPulled, pull, was_pulled
+from synthetic.push import Pushgateway
 from synthetic.run import Failed
 from synthetic.server import RELOAD_OK, Server
 from synthetic.worker import Worker
@@ -40,7 +42,9 @@ class Service:
         self._warn()
         RELOAD_OK.set(1)
 
-    async def run(self, listen: tuple[str, int], ready: Callable[[int], None]) -> None:
+    async def run(
+        self, listen: tuple[str, int], ready: Callable[[int], None], gateway: Pushgateway | None = None
+    ) -> None:
         """Probe until SIGTERM or SIGINT. Raises OSError for the address. `ready` is told the port."""
         stop = _until_a_signal(self.reload)
         server = Server(self.worker, WallClock(), self._token, self.reload)
@@ -52,6 +56,9 @@ class Service:
                 working = [self._tasks.create_task(self.worker.run())]
                 if self._relay:
                     working.append(self._tasks.create_task(self._follow()))
+                if gateway:
+                    pushing = push.follow(self.worker.exposition, self.worker.location, gateway)
+                    working.append(self._tasks.create_task(pushing))
                 host, port = runner.addresses[0][:2]
                 ready(port)
                 log.info("probing", checks=len(self.worker.mine()), address=f"{host}:{port}")
@@ -124,11 +131,12 @@ async def serve(
     at_once: int,
     ready: Callable[[int], None],
     relay: str = "",
+    gateway: Pushgateway | None = None,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `Rejected` for the files, OSError for the address.
 
     With `relay`, the address of a Relay, the files are pulled from there; those that were pulled before serve while it
-    is down. Raises `NotPulled` when there are none.
+    is down. Raises `NotPulled` when there are none. With `gateway`, metrics are pushed there, too.
     """
     etag = ""
     if relay:
@@ -139,7 +147,7 @@ async def serve(
                 if not was_pulled(rules):
                     raise
                 log.warning("the probe files are those pulled before", because=str(trouble))
-    await Service(rules, location, token, at_once, relay, etag).run(listen, ready)
+    await Service(rules, location, token, at_once, relay, etag).run(listen, ready, gateway)
 
 
 def bind_error(error: OSError, listen: str) -> str:

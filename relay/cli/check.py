@@ -20,6 +20,7 @@ from relay.incident.lint import lint
 from relay.incident.routing import branches
 from relay.store.database import StoreUnusable
 from relay.store.recording import Recording
+from synthetic.checks import load as load_probes
 
 MOST_RECORDED = 20_000
 """Alerts that matchers are held against."""
@@ -69,6 +70,12 @@ def check(
             complaints = (*ruleset.warnings, *lint(ruleset.rules, WallClock().now(), recorded))
             watchdog = ruleset.rules.watchdog
             said.append(_summary(ruleset))
+        found, checks = _probes(rules or Path("rules"))
+        complaints += found
+        if found:
+            said.clear()
+        elif checks:
+            said.append(f"{checks} synthetic check{'s' if checks != 1 else ''} in order")
     if alertmanager:
         found = _lint_upstream(alertmanager, watchdog)
         complaints += found
@@ -86,6 +93,16 @@ def _recorded(data: str | None, database: str | None) -> list[dict[str, str]]:
     found = recording.labels(MOST_RECORDED)
     recording.close()
     return found
+
+
+def _probes(rules: Path) -> tuple[tuple[Complaint, ...], int]:
+    """What is wrong with the probe files below the rules, and how many checks they hold."""
+    if not (rules / "probes").is_dir():
+        return (), 0
+    try:
+        return (), len(load_probes(rules / "probes").checks)
+    except Rejected as rejected:
+        return rejected.complaints, 0
 
 
 def _lint_upstream(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, ...]:

@@ -59,6 +59,18 @@ class TestCheck:
         assert "group_by" in said.stdout
         assert re.search(r"^ +\^+ ", said.stdout, re.MULTILINE)
 
+    def test_probe_files_below_the_rules_are_checked_too(self, rules, tmp_path):
+        directory = tmp_path / "all"
+        (directory / "probes").mkdir(parents=True)
+        (directory / "rules.yaml").write_text(rules.read_text())
+        probes = directory / "probes" / "a.yaml"
+        probes.write_text("checks:\n  - {name: a, kind: tcp, target: 'db:5432'}\n")
+        assert relay("check", str(directory)).stdout.endswith("\n1 synthetic check in order\n")
+        probes.write_text("checks:\n  - {name: a, kind: tcp, target: 'db'}\n")
+        said = relay("check", str(directory))
+        assert (said.exit_code, f"{probes}:2:34: " in said.stdout) == (1, True), said.stdout
+        assert "sound" not in said.stdout
+
     def test_mistakes_for_machines(self, tmp_path):
         path = tmp_path / "rules.yaml"
         path.write_text("route: {policy: payment, group_bye: [service]}\n")

@@ -16,6 +16,7 @@ from relay.cli import main as relay
 from relay.demo.processes import free_port
 from relay.demo.programs import need
 from synthetic.cli import main
+from synthetic.probes import EXTRAS
 
 PROBES = Path(__file__).parents[2] / "rules" / "probes"
 
@@ -24,6 +25,7 @@ PROBES = Path(__file__).parents[2] / "rules" / "probes"
     ("arguments", "code", "said"),
     [
         ([], 2, "say where it probes from: --location eu-west"),
+        (["--location", "a/b"], 2, '"a/b" is no name of a place'),
         (["--location", "eu", "--listen", "here"], 2, '"here" is not an address and a port'),
         (["--location", "eu", "--token-file", "/nowhere"], 3, "the secret file /nowhere cannot be read"),
         (["--location", "eu", "--rules", "/nowhere"], 1, "/nowhere"),
@@ -41,7 +43,7 @@ def test_the_example_is_sound_and_listed():
     assert listed.exit_code == 0
     assert "page  http https://shop.example.com/checkout  every 15s from everywhere  [smoke]" in listed.output
     rows = json.loads(CliRunner().invoke(relay, ["probe", "list", "--rules", str(PROBES), "-o", "json"]).output)
-    assert {row["kind"] for row in rows} == {"http", "tcp", "tls", "dns"}
+    assert {row["kind"] for row in rows} == {*EXTRAS, "http", "tcp", "tls", "dns", "journey"} - {"mysql"}
 
 
 async def probe(directory, *arguments):

@@ -110,3 +110,13 @@ async def test_a_worker_starts_with_relay_and_again_without_it(tmp_path):
     async with service(tmp_path) as relay:
         assert 'check="pulled"' in await metrics(address(relay))
     assert 'check="pulled"' in await metrics("http://127.0.0.1:9")
+
+
+async def test_many_files_come_whole(tmp_path):
+    there, here = tmp_path / "rules" / "probes", tmp_path / "here"
+    there.mkdir(parents=True)
+    for i in range(40):
+        (there / f"{i}.yaml").write_text(CHECK % f"c{i}" + "#" * 100_000)
+    async with service(tmp_path) as relay, aiohttp.ClientSession() as session:
+        await pull(address(relay), TOKENS["viewer"], "", here, session)
+    assert sum(len(path.read_text()) for path in here.rglob("*.yaml")) > 4_000_000
