@@ -29,7 +29,7 @@ demo: setup
 	$(BIN)/relay demo
 
 servers: setup
-	$(BIN)/python -m relay.demo.programs prometheus prometheus-alertmanager postgresql
+	$(BIN)/python -m relay.demo.programs prometheus prometheus-alertmanager postgres nginx redis-server mariadbd prometheus-pushgateway chromium
 
 check: setup
 	$(BIN)/ruff check .

@@ -41,11 +41,13 @@ async def _ask(keys: DnsKeys, address: str, port: int, run: Run) -> dns.message.
     send = dns.asyncquery.udp if keys.transport == "udp" else dns.asyncquery.tcp
     try:
         answer = await send(question, address, port=port)
-    except (ConnectionRefusedError, ConnectionResetError):
+    except ConnectionRefusedError:
         raise Failed("connect_refused", f"{address}:{port} refuses the question") from None
+    except (ConnectionResetError, asyncio.IncompleteReadError, EOFError):
+        raise Failed("broken_off", f"{address}:{port} hung up before it answered") from None
     except OSError as error:
         raise Failed("connect_failed", f"{address}:{port} cannot be asked: {error.strerror}") from None
-    except (dns.exception.DNSException, asyncio.IncompleteReadError, EOFError) as error:
+    except dns.exception.DNSException as error:
         raise Failed("dns_failed", f"what it answers is not understood ({type(error).__name__})") from None
     run.measure("probe_dns_duration_seconds", time.perf_counter() - began, label("phase", "request"))
     return answer

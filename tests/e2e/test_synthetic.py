@@ -5,14 +5,21 @@ The rules are those of rules/prometheus, with waits of seconds instead of minute
 
 import asyncio
 import re
+import ssl
 import sys
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
+import dns.message
+import dns.rcode
 import pytest
+import trustme
+from locations import Way, locations
 from service import HOOK, service
 from service import RULES as RULES_OF_RELAY
 
+from relay.clock import WallClock
 from relay.demo.monitoring import alertmanager, prometheus
 from relay.demo.processes import free_port, process
 from relay.demo.programs import need
@@ -21,76 +28,66 @@ from relay.demo.standins import pagerduty
 pytestmark = pytest.mark.servers
 
 RULES = Path(__file__).parents[2] / "rules" / "prometheus" / "synthetic.rules.yml"
-LOCATIONS = ("ap", "eu", "us")
 PATIENCE = 300
 """Looks, five a second."""
-SERVERS = ("shop", "db", "control")
-PROBES = """
-locations: [ap, eu, us]
-checks:
-  - name: page
-    kind: http
-    target: http://127.0.0.1:{shop}/
-    service: checkout
-    body_matches: [fine]
-    depends_on: [db]
-    {fast}
-  - name: db
-    kind: tcp
-    target: 127.0.0.1:{db}
-    service: checkout
-    layer: database
-    conversation: [{{expect: ready}}]
-    {fast}
-  - {{name: control, kind: tcp, target: "127.0.0.1:{control}", role: control, {quick}, conversation: [{hello}]}}
-"""
+SERVERS = ("shop", "search", "cart", "far", "orders", "mail", "names", "pay", "control")
 QUICK = "interval: 1s, timeout: 500ms, confirm: {after: [100ms, 200ms]}"
-
-
-class Way:
-    """How one location reaches one server: through a forwarder whose mood a test sets."""
-
-    def __init__(self, server):
-        self._server = server
-        self.mood = "well"
-
-    async def serve(self, reader, writer):
-        try:
-            if self.mood == "hole":
-                await asyncio.sleep(5)
-            elif self.mood == "well":
-                await self._server(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+WRITTEN = {
+    "page": 'kind: http, target: "http://SHOP/", service: checkout, body_matches: [fine]',
+    "search": 'kind: http, target: "http://SEARCH/", service: search',
+    "cart": 'kind: http, target: "http://CART/", service: cart',
+    "far": 'kind: http, target: "http://FAR/", service: far',
+    "orders": 'kind: http, target: "http://ORDERS/", service: books, body_matches: [fine], depends_on: [ledger]',
+    "ledger": 'kind: redis, target: "LEDGER", service: ledger, layer: database',
+    "mail": 'kind: http, target: "http://MAIL/", service: mail, depends_on: [names]',
+    "names": 'kind: dns, target: "NAMES", query: mail.example, transport: tcp, service: names, layer: network',
+    "pay": 'kind: tls, target: "PAY", tls: {ca_file: CA, server_name: pay.example}, service: pay, layer: network',
+    "control": 'kind: tcp, target: "CONTROL", role: control, conversation: [{expect: hello}]',
+}
+PROBES = "locations: [ap, eu, us]\nchecks:\n" + "".join(
+    f"  - {{name: {name}, {keys}, {QUICK}}}\n" for name, keys in WRITTEN.items()
+)
 
 
 class Shop:
-    """A page, which needs a database, and something outside that everybody can reach."""
+    """What is probed: pages, which need a database, names and a certificate; and what everybody can reach."""
 
-    def __init__(self):
-        self.answer, self.greeting = b"fine", b"ready\n"
-        self.ways = {
-            (place, what): Way(getattr(self, what)) for place in LOCATIONS for what in ("shop", "db", "control")
-        }
+    def __init__(self, directory):
+        self.answers = {}
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+        self._valid = authority.issue_cert("pay.example")
+        self._expired = authority.issue_cert("pay.example", not_after=WallClock().now() - timedelta(days=1))
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.certificate(expired=False)
 
-    async def shop(self, reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self.answer), self.answer))
-        await writer.drain()
+    def certificate(self, expired):
+        (self._expired if expired else self._valid).configure_cert(self.tls)
 
-    async def db(self, reader, writer):
-        writer.write(self.greeting)
+    def server(self, what):
+        return {"names": self.names, "control": self.control, "pay": self.pay}.get(what) or self.page(what)
+
+    def page(self, what):
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            answer = self.answers.get(what, b"fine")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+            await writer.drain()
+
+        return serve
+
+    async def names(self, reader, writer):
+        asked = dns.message.from_wire(await reader.readexactly(int.from_bytes(await reader.readexactly(2))))
+        wire = dns.message.make_response(asked).to_wire()
+        writer.write(len(wire).to_bytes(2) + wire)
         await writer.drain()
 
     async def control(self, reader, writer):
         writer.write(b"hello\n")
         await writer.drain()
 
-    def at(self, place, mood, *what):
-        for one in what:
-            self.ways[place, one].mood = mood
+    async def pay(self, reader, writer):
+        await reader.read(1)
 
 
 def hurried(rules):
@@ -102,105 +99,134 @@ def hurried(rules):
 class World:
     """Everything that runs, and what came of it."""
 
-    def __init__(self, shop, relay, vendor):
-        self.shop, self.relay, self.vendor = shop, relay, vendor
+    def __init__(self, places, shop, ways, relay, vendor, redis):
+        self.places, self.shop, self.relay, self.vendor, self.redis = places, shop, relay, vendor, redis
+        self._ways = ways
 
-    async def pages(self):
+    async def at(self, place, mood, *what):
+        for one in what:
+            await self._ways[place, one].be(mood)
+
+    def pages(self):
         """What was on the phones: title, and text."""
         asked = [entry.body["payload"] for entry in self.vendor.journal if entry.action == "trigger"]
         return [f"{payload['summary']}: {payload['custom_details']}" for payload in asked]
 
     async def until_paged(self, *parts):
         for _ in range(PATIENCE):
-            pages = await self.pages()
-            if any(all(part in page for part in parts) for page in pages):
+            if any(all(part in page for part in parts) for page in self.pages()):
                 return
             await asyncio.sleep(0.2)
-        raise AssertionError(f"nobody was paged with {parts}, but with: {pages}")
-
-    async def until_over(self):
-        for _ in range(PATIENCE):
-            _, found = await self.relay.ask("GET", "/api/v1/incidents?phase=triggered,held", role="viewer")
-            if not found["incidents"]:
-                return
-            await asyncio.sleep(0.2)
-        raise AssertionError(f"it is not over: {await self.pages()}")
+        raise AssertionError(f"nobody was paged with {parts}, but with: {self.pages()}")
 
 
 @pytest.fixture
 async def world(tmp_path):
-    programs = need(["prometheus", "prometheus-alertmanager"], print)
-    shop = Shop()
+    programs = need(["prometheus", "prometheus-alertmanager", "redis-server"], print)
     async with AsyncExitStack() as stack:
+        places = stack.enter_context(locations("ap", "eu", "us"))
+        shop = Shop(tmp_path)
         vendor = await stack.enter_async_context(pagerduty.stand_in(limit=None))
         apart = RULES_OF_RELAY.replace("group_by: [service]", "group_by: [service, alertname]")
         relay = await stack.enter_async_context(service(tmp_path, vendor.url, rules=apart))
         hook = f"http://127.0.0.1:{relay.running.address[1]}/api/v1/webhooks/alertmanager/prod"
-        receiver = alertmanager(programs["prometheus-alertmanager"], tmp_path / "am", hook, HOOK)
-        workers = {place: await worker(stack, tmp_path, shop, place) for place in LOCATIONS}
+        port = free_port()
+        redis = await asyncio.create_subprocess_exec(
+            programs["redis-server"], "--port", str(port), "--protected-mode", "no", "--save", "", cwd=tmp_path,
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        stack.push_async_callback(killed, redis)
+        ways = {
+            (name, what): Way(shop.server(what), place, number, shop.tls if what == "pay" else None)
+            for name, place in places.items()
+            for number, what in enumerate(SERVERS)
+        }
+        targets = {}
+        for name, place in places.items():
+            of_place = {what: ways[name, what] for what in SERVERS}
+            for way in of_place.values():
+                await way.open()
+                stack.callback(way.close)
+            where = {what: f"{way.address}:{way.port}" for what, way in of_place.items()}
+            where["ledger"] = f"{of_place['shop'].address}:{port}"
+            targets[f"relay-synthetic-{name}"] = await worker(stack, tmp_path, place, where)
+        am = await stack.enter_async_context(
+            alertmanager(programs["prometheus-alertmanager"], tmp_path / "am", hook, HOOK)
+        )
         rules = tmp_path / "synthetic.rules.yml"
         rules.write_text(hurried(RULES.read_text()))
-        am = await stack.enter_async_context(receiver)
-        targets = {f"relay-synthetic-{place}": address for place, address in workers.items()}
         (tmp_path / "prom").mkdir()
         await stack.enter_async_context(prometheus(programs["prometheus"], tmp_path / "prom", rules, targets, (am,)))
         await asyncio.sleep(6)  # all has been seen to be well
-        yield World(shop, relay, vendor)
+        yield World(places, shop, ways, relay, vendor, redis)
 
 
-async def worker(stack, directory, shop, place):
-    """Start the ways of a location, and its worker; gives the worker's address."""
-    ports = {}
-    for what in SERVERS:
-        server = await asyncio.start_server(shop.ways[place, what].serve, "127.0.0.1", 0)
-        stack.push_async_callback(close, server)
-        ports[what] = server.sockets[0].getsockname()[1]
-    rules = directory / place
+async def worker(stack, directory, place, where):
+    """Start the worker of a location; gives its address."""
+    text = PROBES.replace("CA,", f"{directory}/ca.pem,")
+    for what, address in where.items():
+        text = text.replace(what.upper(), address)
+    rules = directory / place.name
     rules.mkdir()
-    fast = QUICK.replace(", confirm", "\n    confirm").replace(", timeout", "\n    timeout")
-    (rules / "probes.yaml").write_text(PROBES.format(**ports, fast=fast, quick=QUICK, hello="{expect: hello}"))
-    port = free_port()
-    where = ["--location", place, "--rules", str(rules), "--listen", f"127.0.0.1:{port}"]
-    command = [sys.executable, "-m", "synthetic", *where]
-    await stack.enter_async_context(process(command, directory / f"{place}.log", f"http://127.0.0.1:{port}/-/ready"))
-    return f"127.0.0.1:{port}"
+    (rules / "probes.yaml").write_text(text)
+    listen = f"{place.address}:{free_port()}"
+    command = [*place.command, sys.executable, "-m", "synthetic", "--location", place.name, "--rules", str(rules)]
+    log = directory / f"{place.name}.log"
+    await stack.enter_async_context(process([*command, "--listen", listen], log, f"http://{listen}/-/ready"))
+    return listen
 
 
-async def close(server):
-    server.close()
+async def killed(server):
+    if server.returncode is None:
+        server.kill()
+        await server.wait()
 
 
-async def test_a_page_names_layer_and_region_and_a_blip_pages_nobody(world):
+async def test_each_page_names_the_layer_and_the_region_and_a_blip_pages_nobody(world):
     shop = world.shop
-    shop.answer = b"broken"  # a blip: gone before it is confirmed
+    shop.answers["shop"] = b"broken"  # a blip: gone before it is confirmed
     await asyncio.sleep(0.3)
-    shop.answer = b"fine"
+    del shop.answers["shop"]
     await asyncio.sleep(8)
-    assert await world.pages() == []
+    assert world.pages() == []
 
-    shop.answer = b"broken"
-    await world.until_paged(
-        "page fails at 3 of 3 trusted locations", "global", "application layer of checkout", "(assertion)"
-    )
-    shop.answer = b"fine"
-    await world.until_over()
-
-    shop.at("eu", "hole", "shop")
-    await world.until_paged("page fails at 1 of 3 trusted locations", "regional: eu", "(http_timeout)")
-    shop.at("eu", "well", "shop")
-    await world.until_over()
-
-
-async def test_the_lowest_layer_is_to_blame_and_what_needs_it_does_not_page(world):
-    shop = world.shop
-    shop.greeting, shop.answer = b"starting\n", b"no database"
-    await world.until_paged("db fails at 3 of 3 trusted locations", "global", "database layer of checkout")
+    shop.answers |= {"shop": b"wrong", "orders": b"no ledger"}
+    shop.certificate(expired=True)
+    await world.at("eu", "refused", "search")
+    await world.at("us", "slow", "cart")
+    await world.at("eu", "hole", "far")
+    await world.at("ap", "broken", "names", "mail")
+    world.redis.kill()
+    everywhere, hole = "fails at 3 of 3 trusted locations", world.places["eu"].hole_reason
+    one = "fails at 1 of 3 trusted locations"
+    for page in [
+        (f"page {everywhere}", "global", "application layer of checkout", "(assertion)"),
+        (f"search {one}", "regional: eu", "application layer of search", "(connect_refused)"),
+        (f"cart {one}", "regional: us", "application layer of cart", "(http_timeout)"),
+        (f"far {one}", "regional: eu", "application layer of far", f"({hole})"),
+        (f"ledger {everywhere}", "global", "database layer of ledger", "(connect_refused)"),
+        (f"names {one}", "regional: ap", "network layer of names", "(broken_off)"),
+        (f"pay {everywhere}", "global", "network layer of pay", "(tls_expired)"),
+    ]:
+        await world.until_paged(*page)
     await asyncio.sleep(5)
-    assert [title for title in await world.pages() if "page fails" in title] == []
+    assert [page for page in world.pages() if "orders fails" in page or "mail fails" in page] == []
+
+    await world.at("eu", "well", "search", "far")
+    await world.at("us", "well", "cart")
+    await world.at("ap", "well", "names", "mail")
+    shop.answers.clear()
+    shop.certificate(expired=False)
+    for _ in range(PATIENCE):  # what is well again is over, and the ledger is not
+        _, found = await world.relay.ask("GET", "/api/v1/incidents?phase=triggered,held", role="viewer")
+        if [incident["service"] for incident in found["incidents"]] == ["ledger"]:
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError(found)
 
 
 async def test_a_location_that_is_cut_off_is_not_believed(world):
-    world.shop.at("ap", "broken", "shop", "db", "control")
+    await world.at("ap", "broken", *SERVERS)
     await world.until_paged("ap")
     await asyncio.sleep(8)
-    assert [title for title in await world.pages() if "fails at" in title] == []
+    assert [title for title in world.pages() if "fails at" in title] == []

@@ -170,6 +170,12 @@ async def test_a_name_server_that_is_not_there():
     result = await run("dns", f"127.0.0.1:{free_port()}", query="a.example", transport="tcp")
     assert (result.reason, result.samples["probe_dns_query_succeeded", ""]) == ("connect_refused", 0)
 
+    async def hang_up_at_once(reader, writer):
+        writer.close()
+
+    async with listening(hang_up_at_once) as port:
+        assert (await run("dns", f"127.0.0.1:{port}", query="a.example", transport="tcp")).reason == "broken_off"
+
 
 # ---- icmp -------------------------------------------------------------------------------------------------------
 
