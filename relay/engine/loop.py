@@ -63,6 +63,8 @@ class Loop:
         """Whether older webhooks may wait to be decided."""
         self._looked_at = -LONGEST_SLEEP
         self._decided_at = 0.0
+        self._deferring = False
+        """Whether the last turn only stored: a burst is under way, which ends with a turn to which little has come."""
         self._next: datetime | None = None
         """The next deadline or retry that is known of."""
         self._unclaimed = False
@@ -152,6 +154,7 @@ class Loop:
             await self._failed(error)
             return Turned()
         tell(waiting)
+        self._deferring = webhooks == 0
         if webhooks:
             self._decided_at = began
         self._learned(turned, look, began)
@@ -159,7 +162,8 @@ class Loop:
 
     def _may_defer(self, arrived: Sequence[Arrived], monotonic: float) -> bool:
         """Whether this turn may only store what has come: many wait for an answer, and deciding has not waited long."""
-        return len(arrived) >= MANY and monotonic - self._decided_at < DEFER
+        many = len(arrived) >= (1 if self._deferring else MANY)
+        return many and monotonic - self._decided_at < DEFER
 
     def _must_look(self, now: datetime, monotonic: float) -> bool:
         """Whether this turn must look for what is due, and not only see to what has come."""
