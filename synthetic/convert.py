@@ -1,6 +1,6 @@
 """blackbox_exporter's configuration, as modules of probe files.
 
-Contract: CONFIGURATION.md of prometheus/blackbox_exporter (its modules of the probers http, tcp, dns and icmp).
+Contract: CONFIGURATION.md of prometheus/blackbox_exporter (its modules of the probers http, tcp, dns, icmp and grpc).
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ def convert_file(path: Path) -> tuple[str, list[str]]:
 
 def _module(name: str, module: Mapping[str, Any], left: _Left) -> dict[str, Any] | None:
     kind = module.get("prober")
-    converters = {"http": _http, "tcp": _tcp, "dns": _dns, "icmp": _icmp}
+    converters = {"http": _http, "tcp": _tcp, "dns": _dns, "icmp": _icmp, "grpc": _grpc}
     if kind not in converters:
         left.append(f"{name}: a prober {kind}: left out")
         return None
@@ -169,3 +169,14 @@ def _dns(name: str, found: dict[str, Any], left: _Left) -> dict[str, Any]:
 
 def _icmp(name: str, found: dict[str, Any], left: _Left) -> dict[str, Any]:
     return {"payload_bytes": found.pop("payload_size")} if "payload_size" in found else {}
+
+
+def _grpc(name: str, found: dict[str, Any], left: _Left) -> dict[str, Any]:
+    converted = dict(_take(found, {"service": "health_of"}))
+    encrypted = found.pop("tls", False)
+    _tls(name, found, converted, left)
+    if not encrypted:
+        converted.pop("tls", None)
+    elif "tls" not in converted:
+        converted["tls"] = {}
+    return converted

@@ -8,14 +8,16 @@ from pydantic import BaseModel
 
 from relay.engine.ruleset import RuleFile
 from relay.engine.scenario import ScenarioFile
+from synthetic.checks import ProbeFile
 
-KINDS: dict[str, type[BaseModel]] = {"rules": RuleFile, "tests": ScenarioFile}
+KINDS: dict[str, type[BaseModel]] = {"rules": RuleFile, "tests": ScenarioFile, "probes": ProbeFile}
+TITLES = {"rules": "Relay's rule files", "tests": "Tests of Relay's rules", "probes": "Files of synthetic probes"}
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(list(KINDS)), default="rules")
 def schema(kind: str) -> None:
-    """Print the JSON Schema of rule files, or of their tests: editors complete and check by it.
+    """Print the JSON Schema of rule files, of their tests, or of probe files: editors complete and check by it.
 
     With the YAML language server, a file's first line names it: # yaml-language-server: $schema=rules.schema.json
     """
@@ -27,7 +29,6 @@ def describe(kind: str) -> dict[str, Any]:
     made = KINDS[kind].model_json_schema()
     for part in (made, *made.get("$defs", {}).values()):
         part.get("properties", {}).pop("__place__", None)  # where a section stands, which nobody writes
-    title = "Relay's rule files" if kind == "rules" else "Tests of Relay's rules"
     used = json.dumps({name: part for name, part in made.items() if name != "$defs"}) + json.dumps(made["$defs"])
     kept = {name: part for name, part in made["$defs"].items() if f'"#/$defs/{name}"' in used}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": title, "$defs": kept}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": TITLES[kind], "$defs": kept}

@@ -17,7 +17,7 @@ from relay.store.transaction import Transaction
 
 LEASE = timedelta(seconds=30)
 """How long a claim on an errand holds. Longer than any courier may take."""
-MOST_WEBHOOKS = 500
+MOST_WEBHOOKS = 150
 MOST_WAKES = 500
 MOST_ERRANDS = 200
 

@@ -164,7 +164,8 @@ modules:
     tcp: {query_response: [{expect: "^220"}, {send: "EHLO x"}, {starttls: true}]}
   ping: {prober: icmp, icmp: {payload_size: 64, ttl: 3}}
   names: {prober: dns, dns: {query_name: a.example, query_type: AAAA, validate_answer_rrs: {fail_if_x: [x]}}}
-  rpc: {prober: grpc}
+  rpc: {prober: grpc, grpc: {service: shop.Cart, tls: true, tls_config: {ca_file: /ca.pem}}}
+  pop: {prober: gopher}
   regex: {prober: http, http: {fail_if_body_matches_regexp: ["("]}}
 """
 
@@ -174,7 +175,7 @@ def test_a_configuration_of_blackbox_exporter_becomes_modules(tmp_path):
     done = CliRunner().invoke(main, ["convert", str(tmp_path / "blackbox.yml")])
     assert done.exit_code == 1
     left = done.stderr.splitlines()
-    assert [line.partition(":")[0] for line in left] == ["http_2xx", "ping", "names", "rpc", "regex"]
+    assert [line.partition(":")[0] for line in left] == ["http_2xx", "ping", "names", "pop", "regex"]
     assert "tls_config.min_version has no counterpart" in left[0]
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "modules.yaml").write_text(done.stdout)
@@ -183,6 +184,7 @@ def test_a_configuration_of_blackbox_exporter_becomes_modules(tmp_path):
     assert "status:\n    - '200'\n    - '204'" in done.stdout
     assert "encrypted: true" in done.stdout
     assert "redirects: 0" in done.stdout
+    assert "kind: grpc\n    health_of: shop.Cart\n    tls:\n      ca_file: /ca.pem" in done.stdout
     assert "ip_protocol: ip4" in done.stdout
 
 
