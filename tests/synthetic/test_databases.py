@@ -155,7 +155,8 @@ async def test_replicas_of_postgres_are_found_to_lag(postgres, password):
         replica = f"localhost:{port}"
         with psycopg.connect(f"postgresql://relay@127.0.0.1:{port}/postgres", autocommit=True) as own:
             admin.execute("insert into orders values (4)")
-            await settled("postgres", replica, must_be="replica", **who)
+            replayed = {"query": "select count(*) from orders where id = 4", "value": {"equals": 1}}
+            await settled("postgres", replica, must_be="replica", **who, **replayed)
             await settled("postgres", at(server), must_be="primary", **who)
             own.execute("select pg_wal_replay_pause()")
             admin.execute("insert into orders values (5)")
