@@ -6,6 +6,7 @@ import secrets
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,10 +34,13 @@ def quarantine(limit: int, url: str, token_file: Path | None, output: str) -> No
 
 @click.command()
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 500))
+@click.option("--refused", is_flag=True, help="Those that were refused for good, the newest first.")
 @remote_options
 @output_option
-def outbox(limit: int, url: str, token_file: Path | None, output: str) -> None:
+def outbox(limit: int, refused: bool, url: str, token_file: Path | None, output: str) -> None:
     """List pages and other messages that are still to be sent, the most severe first."""
+    if refused:
+        return _refusals(Remote(url, token_file).get("/api/v1/refusals", limit=limit), output)
     found = Remote(url, token_file).get("/api/v1/outbox", limit=limit)
     if output == "json":
         return as_json(found)
@@ -48,6 +52,15 @@ def outbox(limit: int, url: str, token_file: Path | None, output: str) -> None:
         click.echo(f"{what}: {tried}{state}, {asked}")
     if not found["errands"]:
         click.echo("nothing waits to be sent")
+
+
+def _refusals(found: dict[str, Any], output: str) -> None:
+    if output == "json":
+        return as_json(found)
+    for item in found["refusals"]:
+        click.echo(f"{item['recorded_at'][:19]}  {item['incident']}  {item['text']}")
+    if not found["refusals"]:
+        click.echo("nothing was refused")
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """How this process runs: from flags, then the environment (`RELAY_…`), then a settings file, then defaults."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +19,7 @@ from pydantic_settings import (
 
 from relay.config.complaints import Complaint, Rejected, complain, unreadable
 from relay.config.document import Document, Place, Unreadable, read
-from relay.config.secrets import read_secret
+from relay.config.secrets import SecretMissing, read_secret
 from relay.config.types import Duration, at_least
 
 Role = Literal["viewer", "responder", "admin"]
@@ -75,11 +76,40 @@ class Heartbeat(_Part):
 
     url_file: str | None = None
     url_env: str | None = None
+    method: Literal["GET", "POST"] = "GET"
+    authorization_file: str | None = None
+    """What the header `Authorization` says, such as `GenieKey …`."""
+    authorization_env: str | None = None
+    body_file: str | None = None
+    """JSON that is posted; it may hold a key, too."""
     every: Annotated[Duration, at_least(timedelta(seconds=1))] = timedelta(minutes=1)
+
+    @model_validator(mode="after")
+    def _only_what_is_posted_has_a_body(self) -> "Heartbeat":
+        if self.body_file and self.method != "POST":
+            raise ValueError('"body_file" goes with "method: POST"')
+        return self
 
     def url(self) -> str:
         """The address. Raises `SecretMissing`."""
         return read_secret(self.url_file, self.url_env)
+
+    def authorization(self) -> str | None:
+        """The value of the header. Raises `SecretMissing`."""
+        named = self.authorization_file or self.authorization_env
+        return read_secret(self.authorization_file, self.authorization_env) if named else None
+
+    def body(self) -> dict[str, Any] | None:
+        """What is posted. Raises `SecretMissing`, also when it is no JSON object."""
+        if not self.body_file:
+            return None
+        try:
+            found = json.loads(read_secret(self.body_file, None))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise SecretMissing(f"{self.body_file} must hold a JSON object")
+        return found
 
 
 class Source(_Part):

@@ -91,7 +91,7 @@ def _decide_all(
     for source, count in drained.quarantined.items():
         labels = {"alertname": "RelayAlertsQuarantined", "source": source}
         summary = f"{count} alerts from {source} were accepted, and cannot be read. See: relay quarantine"
-        _page_for(transaction, f"quarantined-{source}", labels, summary, rules, now, drained)
+        page_for(transaction, f"quarantined-{source}", labels, summary, rules, now, drained)
     webhooks = [_enriched(one, rules) for one in webhooks]
     _prepare(transaction.incidents, webhooks, rules)
     for one in webhooks:
@@ -285,10 +285,10 @@ def _fail_open(
     _quarantine(transaction, body, -1, because, "", drained)
     labels = {"alertname": "RelayWebhookUndecided", "source": body.source}
     summary = f"Webhook {body.id} from {body.source} was accepted, and {because}. See: relay quarantine"
-    _page_for(transaction, f"undecided-{body.id}", labels, summary, rules, now, drained)
+    page_for(transaction, f"undecided-{body.id}", labels, summary, rules, now, drained)
 
 
-def _page_for(
+def page_for(
     transaction: Transaction,
     name: str,
     labels: dict[str, str],
@@ -297,7 +297,10 @@ def _page_for(
     now: datetime,
     drained: Drained,
 ) -> None:
-    """Raise an alert of Relay's own, by the default policy. It ends when somebody resolves its incident."""
+    """Raise an alert of Relay's own, by the default policy; none while the one of that name fires.
+
+    It ends when somebody resolves its incident.
+    """
     alert = Alert(OWN_SOURCE, name, labels, {"summary": summary}, now)
     default = Destination(rules.root.policy, rules.root.group_by, (rules.root,))
     work = _Work(transaction.incidents, OWN_SOURCE, rules, now)

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from relay.engine.drain import Drained, page_for
 from relay.engine.submit import NoSuchIncident, submit
 from relay.incident.decide import Rules
+from relay.incident.effects import ResolvePage
 from relay.incident.events import Delivered, Measured, Undeliverable
+from relay.incident.incident import Incident
 from relay.incident.lifecycle import NotNow
 from relay.integrations.courier import Again, Never
 from relay.store.outbox import Errand
@@ -16,6 +19,8 @@ from relay.store.transaction import Transaction
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(seconds=60)
 
+
+NOT_CLOSED = "RelayPageNotClosed"
 
 Said = Delivered | Measured | Again | Never | None
 
@@ -47,9 +52,26 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
     for answer in telling:
         try:
             alerts = not isinstance(answer.said, Delivered)
-            submit(transaction, answer.errand.incident, _event(answer), rules, now, alerts=alerts)
+            decision = submit(transaction, answer.errand.incident, _event(answer), rules, now, alerts=alerts)
         except (NotNow, NoSuchIncident):
-            pass  # the incident went on without this answer
+            continue  # the incident went on without this answer
+        if isinstance(answer.said, Never) and isinstance(answer.errand.effect, ResolvePage):
+            _page_for_open_page(transaction, answer.errand, decision.incident, rules, now)
+
+
+def _page_for_open_page(
+    transaction: Transaction, errand: Errand, incident: Incident, rules: Rules, now: datetime
+) -> None:
+    """A page that its target refuses to close rings on there, for what is over: let somebody close it by hand."""
+    if incident.group.get("alertname") == NOT_CLOSED:
+        return  # the page that told of it; the same target would refuse this one's end as well
+    target = errand.effect.target
+    labels = {"alertname": NOT_CLOSED, "target": target}
+    summary = (
+        f"{target} has refused to close the page of {incident.id}, which is over: close it there by hand. "
+        "Others: relay outbox --refused"
+    )
+    page_for(transaction, f"not-closed-{target}", labels, summary, rules, now, Drained())
 
 
 def back_off(ref: int, attempts: int) -> timedelta:

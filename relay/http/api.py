@@ -24,11 +24,13 @@ from relay.http.views import (
     Outbox,
     QuarantineList,
     QuarantineView,
+    Refusals,
     Resolve,
     Said,
     SetSeverity,
     Verification,
     detail,
+    refusal,
     view,
 )
 from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved, SeveritySet
@@ -41,6 +43,7 @@ from relay.store.reading import (
     list_incidents,
     read_outbox,
     read_quarantine,
+    read_refusals,
     read_timeline,
     verify_timeline,
 )
@@ -124,6 +127,14 @@ async def outbox(request: web.Request) -> web.Response:
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
     rows = await _read(request, lambda connection: read_outbox(connection, limit))
     return answer(Outbox(errands=[ErrandView(**row._mapping) for row in rows]))
+
+
+async def refusals(request: web.Request) -> web.Response:
+    """List what targets have refused for good."""
+    require(request, "viewer")
+    limit = _number(request, "limit", 50, 1, MOST_LISTED)
+    found = await _read(request, lambda connection: read_refusals(connection, limit))
+    return answer(Refusals(refusals=[refusal(incident, entry) for incident, entry in found]))
 
 
 async def verify(request: web.Request) -> web.Response:
@@ -300,6 +311,16 @@ ROUTES = (
         "List pages and other messages that are still to be sent",
         role="viewer",
         gives=Outbox,
+        query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
+        refusals=(400, 401, 403, 503),
+    ),
+    Route(
+        "GET",
+        "/api/v1/refusals",
+        refusals,
+        "List pages and other messages that targets have refused for good",
+        role="viewer",
+        gives=Refusals,
         query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
         refusals=(400, 401, 403, 503),
     ),

@@ -191,7 +191,7 @@ def _companions(
         sweep.run,
     ]
     if beat := settings.heartbeat:
-        runs.append(Heartbeat(beat.url(), beat.every.total_seconds(), lambda: loop.healthy, metrics).run)
+        runs.append(Heartbeat(beat, lambda: loop.healthy, metrics).run)
     return runs
 
 

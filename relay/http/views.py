@@ -185,6 +185,20 @@ class Outbox(BaseModel):
     errands: list[ErrandView]
 
 
+class RefusalView(BaseModel):
+    """Something that a target has refused for good."""
+
+    incident: str
+    recorded_at: datetime
+    text: str
+
+
+class Refusals(BaseModel):
+    """What targets have refused for good, the newest first."""
+
+    refusals: list[RefusalView]
+
+
 class Verification(BaseModel):
     """What is wrong with the timelines: nothing, when `problems` is empty."""
 
@@ -210,6 +224,11 @@ def detail(incident: Incident, entries: list[Entry], now: datetime) -> IncidentD
         alerts_left_out=max(0, len(alerts) - MOST_ALERTS),
         timeline=[_entry(entry) for entry in entries],
     )
+
+
+def refusal(incident: str, entry: Entry) -> RefusalView:
+    """A refusal as the API shows it."""
+    return RefusalView(incident=incident, recorded_at=entry.recorded_at, text=_entry(entry).text)
 
 
 def _fields(incident: Incident, now: datetime) -> dict[str, Any]:

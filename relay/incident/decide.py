@@ -81,7 +81,7 @@ def _consequences(incident: Incident, event: Event, rules: Rules, now: datetime)
     if "severity" in awake and kind in severity.REACTS_TO:
         yield from severity.react(incident, event, rules.scale, now)
     if "holding" in awake and kind in holding.REACTS_TO:
-        yield from holding.react(incident, event, rules.windows, rules.scale, now)
+        yield from holding.react(incident, event, rules.windows, rules.scale, rules.fallbacks, now)
     if "escalation" in awake and kind in escalation.REACTS_TO:
         yield from escalation.react(incident, event, rules.roster, rules.fallbacks, rules.windows, now)
     if "fallback" in awake and kind in fallback.REACTS_TO:

@@ -17,6 +17,7 @@ from relay.incident.events import (
     DeadlineMet,
     DeadlineMissed,
     DeadlineSet,
+    Delivered,
     Escalated,
     EscalationExhausted,
     Event,
@@ -37,7 +38,9 @@ AFTER = "escalation/after-"
 """How the deadlines of jumps begin, that wait for a time since people were needed."""
 
 
-REACTS_TO = frozenset({Triggered, DeadlineMissed, Escalated, Assessed, Undeliverable, Acknowledged, AckExpired})
+REACTS_TO = frozenset(
+    {Triggered, DeadlineMissed, Escalated, Assessed, Delivered, Undeliverable, Acknowledged, AckExpired}
+)
 
 
 def react(
@@ -67,14 +70,16 @@ def react(
         case Undeliverable("Page", key, target) if target not in covered and _was_asked_last(incident, plan, key):
             # past the last level comes the last resort: starting over would ask those who refuse, at once, again
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
-        case Acknowledged():
-            yield from _answered(incident, plan, now)
+        case Acknowledged() | Delivered():
+            yield from _answered(incident, event, plan, now)
 
 
-def _answered(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
-    if plan.until == "acknowledged":
+def _answered(incident: Incident, event: Event, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
+    """Somebody is on it, or a provider that has taken the page in sees to who is asked next."""
+    acknowledged = isinstance(event, Acknowledged)
+    if plan.until == "acknowledged" if acknowledged else plan.escalation == "provider":
         yield from (DeadlineMet(name) for name in _asking(incident))
-    if plan.ack_expires is not None:
+    if acknowledged and plan.ack_expires is not None:
         yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
 
 
@@ -147,8 +152,6 @@ def _ask(
             yield from _expect(LAST_RESORT, plan.last_resort_every, incident, now)
             return
         if any(isinstance(event, Paged) for event in rung):
-            if plan.escalation == "provider":
-                return  # who is asked next is the provider's to say
             last = step + 1 == len(plan.levels)
             coming = plan.levels[0].name if last and round_ < plan.repeat else _level_name(plan, step + 1)
             yield from _expect(coming, plan.levels[step].wait, incident, now)

@@ -5,7 +5,7 @@ alert itself, from its severity, and from maintenance windows; a hold always end
 incident is looked at again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from relay.incident.events import (
     Paged,
     Reconsidered,
     Triggered,
+    Undeliverable,
     WouldHold,
 )
 from relay.incident.incident import Incident
@@ -46,13 +47,16 @@ MUTED_AGAIN = timedelta(hours=4)
 """The same for one whose source keeps its alerts to itself; that this ends is told at once."""
 
 
-REACTS_TO = frozenset({Assessed, AlertsResolved, AlertsMuted, DeadlineMissed, Reconsidered, Triggered})
+REACTS_TO = frozenset({Assessed, AlertsResolved, AlertsMuted, DeadlineMissed, Reconsidered, Triggered, Undeliverable})
 
 
-def react(incident: Incident, event: Event, windows: Windows, scale: Scale, now: datetime) -> Iterator[Event | Effect]:
+def react(
+    incident: Incident, event: Event, windows: Windows, scale: Scale, covered: Collection[str], now: datetime
+) -> Iterator[Event | Effect]:
     """Decide, whenever alerts, severity or time have moved; people who were asked are sent home only by the source.
 
-    That, or a window that pauses escalations: see `paused`.
+    That, or a window that pauses escalations: see `paused`. A redirected page that is refused by a target that no
+    fallback covers holds nothing any more: somebody must know.
     """
     match event:
         case Triggered():
@@ -66,6 +70,10 @@ def react(incident: Incident, event: Event, windows: Windows, scale: Scale, now:
             if incident.phase != "triggered" and incident.alerts:
                 waited = isinstance(event, DeadlineMissed)
                 yield from _hold_or_trigger(incident, _reason(incident, windows, scale, now, waited=waited))
+        case Undeliverable("Page", _, target, because) if incident.phase == "held" and target not in covered:
+            if not incident.rings:
+                yield DeadlineMet(LOOK)
+                yield Triggered(f"{target}, which was paged instead, has refused: {because}")
 
 
 def paused(incident: Incident, windows: Windows, now: datetime) -> Iterator[Event | Effect]:

@@ -120,7 +120,7 @@ class Policy(Placed):
     ack_expires: AMinute | None = None
     quiet: PolicyQuiet | None = None
     escalation: Literal["relay", "provider"] = "relay"
-    """Who asks the next: with `provider`, the first level's target does, and Relay asks nobody else."""
+    """Who asks the next: with `provider`, the target that has taken a page in does, and Relay asks nobody else."""
 
     def plan(self, name: str, revision: str = "", route: str = "", hold_for: timedelta = timedelta()) -> Plan:
         """What an incident pins; `hold_for` is the route's."""

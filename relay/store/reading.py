@@ -125,6 +125,15 @@ def pages_between(connection: Connection, since: datetime, until: datetime) -> l
     return [(r.incident, _entry(r)) for r in found]
 
 
+def read_refusals(connection: Connection, limit: int) -> list[tuple[str, Entry]]:
+    """What targets have refused for good, with its incident, the newest first."""
+    row = tables.timeline.c
+    found = connection.execute(
+        select(tables.timeline).where(tables.REFUSED).order_by(row.recorded_at.desc()).limit(limit)
+    )
+    return [(r.incident, _entry(r)) for r in found]
+
+
 def read_quarantine(connection: Connection, limit: int) -> list[Row[Any]]:
     """What could not be used, the newest first."""
     return list(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from world import told
 
 from relay.cli import main
 from relay.demo.standins import pagerduty
+from relay.demo.standins.faults import Fault
 
 
 @pytest.fixture
@@ -92,6 +94,19 @@ async def test_what_is_still_to_be_sent_is_listed(tmp_path):
         assert "INC-1  SEV-3  Page to pd-ada: tried 1 times, due 20" in said
         [errand] = json.loads((await say("outbox", "-o", "json")).stdout)["errands"]
         assert errand["key"] == "INC-1/1.0/L1/ada"
+
+
+async def test_what_was_refused_is_listed(tmp_path):
+    async with pagerduty.stand_in() as vendor, service(tmp_path, vendor.url) as running:
+        vendor.faults.add(Fault("status", 400, body='{"message": "no such key"}'), times=2)
+        await running.post(webhook(told("Other", service="ledger")))
+        say = on(running)
+        async with asyncio.timeout(5):
+            while "refused Page: " not in (said := (await say("outbox", "--refused")).output):
+                await asyncio.sleep(0.05)
+        assert re.search(r"^20\S+T\S+  INC-\d+  pd-ada refused Page: ", said, re.M), said
+        first = json.loads((await say("outbox", "--refused", "-o", "json")).stdout)["refusals"][0]
+        assert first["incident"].startswith("INC-")
 
 
 async def test_nothing_waits(relay):

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from relay.config.complaints import Rejected
 from relay.config.secrets import SecretMissing
-from relay.config.settings import load_settings
+from relay.config.settings import Heartbeat, load_settings
 
 
 @pytest.fixture
@@ -153,3 +154,16 @@ def test_the_database_may_be_named_by_a_variable_that_holds_its_password(setting
 def test_a_source_may_have_several_tokens_so_that_they_can_be_changed(settings, tmp_path):
     (tmp_path / "token").write_text("new\nold\n")
     assert settings(f"sources: {{eu: {{token_file: {tmp_path}/token}}}}").sources["eu"].tokens() == ("new", "old")
+
+
+@pytest.mark.parametrize("body", ["[]", "{", '"x"'])
+def test_what_a_heartbeat_posts_must_be_an_object(tmp_path, body):
+    (tmp_path / "body").write_text(body)
+    beat = Heartbeat(url_env="BEAT", method="POST", body_file=str(tmp_path / "body"))
+    with pytest.raises(SecretMissing, match="must hold a JSON object"):
+        beat.body()
+
+
+def test_a_heartbeat_that_asks_posts_nothing():
+    with pytest.raises(ValidationError, match='"body_file" goes with "method: POST"'):
+        Heartbeat(url_env="BEAT", body_file="body")

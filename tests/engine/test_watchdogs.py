@@ -60,11 +60,11 @@ async def listener():
     heard, status = [], [200]
 
     async def hear(request):
-        heard.append(request.path)
+        heard.append((request.method, request.path, request.headers.get("Authorization"), await request.text()))
         return web.Response(status=status[0])
 
     app = web.Application()
-    app.router.add_get("/{key}", hear)
+    app.router.add_route("*", "/{key}", hear)
     server = TestServer(app)
     await server.start_server()
     yield heard, status, str(server.make_url("/s3cret-key"))
@@ -78,6 +78,17 @@ async def test_a_sign_of_life_is_given_and_a_refusal_counted_without_the_address
         await until(lambda: asyncio.sleep(0, len(heard) >= 1))
         status[0] = 500
         await until(lambda: metric(relay, "relay_heartbeat_failures_total"))
-    assert set(heard) == {"/s3cret-key"}
+    assert set(heard) == {("GET", "/s3cret-key", None, "")}
     written = capsys.readouterr()
     assert "s3cret" not in written.out + written.err
+
+
+async def test_a_sign_of_life_can_be_authorized_and_posted(tmp_path, listener):
+    heard, _, url = listener
+    secrets = {"url_file": url, "authorization_file": "GenieKey k3y", "body_file": '{"routing_key": "r"}'}
+    for name, secret in secrets.items():
+        (tmp_path / name).write_text(secret + "\n")
+    told = {name: str(tmp_path / name) for name in secrets}
+    async with service(tmp_path, heartbeat={**told, "method": "POST", "every": "1s"}):
+        await until(lambda: asyncio.sleep(0, len(heard) >= 1))
+    assert set(heard) == {("POST", "/s3cret-key", "GenieKey k3y", '{"routing_key":"r"}')}

@@ -6,7 +6,7 @@ import pytest
 from playbook import RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import Measure, UpdatePage
-from relay.incident.events import Acknowledged, Measured, Resolved
+from relay.incident.events import Acknowledged, Delivered, Measured, Resolved
 
 FACTS = "{money: {promql: 'loss{service=\"{{service}}\"}'}}"
 
@@ -156,10 +156,16 @@ def test_a_branch_says_otherwise_and_the_wait_begins_again_when_it_comes_back():
 
 
 def test_where_the_provider_escalates_relay_asks_the_first_level_only():
-    story = Playbook(policy("escalation: provider")).fires().paged("L1:pd-ada").after(days=2).paged()
+    story = Playbook(policy("escalation: provider")).fires().paged("L1:pd-ada")
+    story.when(Delivered(story.incident.rings[0].key, "pd-ada")).after(days=2).paged()
     assert story.incident.phase == "triggered"
     story.fires(an_alert("B")).after(seconds=10)
     assert story.asked(UpdatePage)
+
+
+def test_a_provider_that_has_not_taken_the_page_asks_nobody_so_relay_does():
+    story = Playbook(policy("escalation: provider")).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
+    story.when(Delivered(story.incident.rings[1].key, "pd-bob")).after(days=2).paged()
 
 
 @pytest.mark.parametrize(

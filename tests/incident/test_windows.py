@@ -1,6 +1,7 @@
 """What a window can do besides holding: sets of matchers, limits, redirection, pauses, grace, shadow, calendars."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from playbook import NOON, Playbook, an_alert, rules
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
-from relay.incident.events import Acknowledged, Reconsidered, Resolved, Undeliverable, WouldHold
+from relay.incident.events import Acknowledged, Reconsidered, Resolved, Triggered, Undeliverable, WouldHold
+from relay.incident.fallback import Fallback
 from relay.incident.ical import read_calendar
 from relay.incident.maintenance import Windows
 from relay.incident.window import Window
@@ -72,11 +74,24 @@ def test_who_answers_a_redirected_page_is_on_it():
     story.after(hours=3).paged()
 
 
-def test_a_redirected_page_that_is_refused_is_not_asked_for_again_and_again():
+def test_a_redirected_page_that_is_refused_holds_nothing_any_more():
     story = Playbook(backup("redirect: pd-noc")).fires().paged("window:pd-noc")
     [ring] = story.incident.rings
-    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).fires(an_alert("B")).paged()
-    story.after(hours=1).paged("L1:pd-ada")
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no such key")).paged("L1:pd-ada")
+    assert any(
+        event.because == "pd-noc, which was paged instead, has refused: no such key"
+        for _, event in story.story.happened
+        if isinstance(event, Triggered)
+    )
+    story.fires(an_alert("B")).paged().after(minutes=5).paged("L2:pd-bob")
+
+
+def test_a_redirected_page_that_is_refused_goes_to_the_fallback_first():
+    covered = replace(backup("redirect: pd-noc"), fallbacks={"pd-noc": Fallback("mail")})
+    story = Playbook(covered).fires().paged("window:pd-noc")
+    [ring] = story.incident.rings
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).paged("window:mail")
+    story.when(Undeliverable("Page", f"{ring.key}>mail", "mail", "no")).paged("L1:pd-ada")
 
 
 def test_the_page_waits_for_the_grace_and_what_ends_in_it_pages_nobody():

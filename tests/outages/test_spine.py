@@ -11,6 +11,7 @@ from relay.engine.rehearsal import ALL
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
+from relay.store.reading import read_refusals
 
 
 @pytest.fixture
@@ -149,6 +150,19 @@ def test_nobody_is_rung_for_what_ended_before_the_page_left(world):
 def test_a_refused_page_goes_to_the_next_level_at_once(world):
     world.vendor = lambda e: Never("key revoked") if e.target == "pd-ada" else Delivered(e.key, e.target)
     world.post(told()).paged("pd-ada", "pd-bob")
+
+
+def test_a_page_that_its_target_refuses_to_close_is_told_of_once_and_somebody_is_paged(world):
+    alert = told()
+    world.vendor = lambda e: Never("key revoked") if isinstance(e, ResolvePage) else Delivered(e.key, e.target)
+    world.post(alert).paged("pd-ada").post(ended(alert)).paged("pd-ada")
+    own, first = world.incidents()
+    assert (first.phase, own.phase, own.group["alertname"]) == ("resolved", "triggered", "RelayPageNotClosed")
+    assert "Undeliverable" in world.kinds(first.id)
+    refused = world.database.read(lambda connection: read_refusals(connection, 10))
+    assert [(id_, entry.event.because) for id_, entry in refused] == [(first.id, "key revoked")]
+    world.act(own.id, Resolved("closed by hand", "ada")).paged()  # its own end is refused, and nobody is paged for that
+    assert len(world.incidents()) == 2
 
 
 def test_a_restart_forgets_nothing_and_sends_what_was_under_way_again_under_its_key(world):

@@ -1,0 +1,15 @@
+"""Refusals are listed over all incidents."""
+
+from alembic import op
+
+from relay.store import tables
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the index; it is there already where 0001 has created everything."""
+    tables.timeline_refused.create(op.get_bind(), checkfirst=True)
