@@ -16,6 +16,7 @@ from relay.cli.remote import SERVER
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
 from relay.config.settings import load_settings
+from relay.config.types import spell
 from relay.engine.replay import Measuring, replay
 from relay.engine.ruleset import load
 from relay.incident.decide import Rules
@@ -23,7 +24,7 @@ from relay.incident.effects import Measure
 from relay.incident.events import Measured
 from relay.incident.severity import spell_level
 from relay.integrations.prometheus import read_answer
-from relay.reports.comparison import Change, Comparison, Story, compare, pages_by_target
+from relay.reports.comparison import Change, Comparison, Story, as_recorded, compare, pages_by_target
 from relay.store.database import StoreUnusable
 from relay.store.inbox import Received
 from relay.store.recording import Recording
@@ -57,7 +58,7 @@ def replay_command(
     """Run the recorded webhooks through two sets of rules, and compare who is paged.
 
     The production engine decides, on a virtual clock; people do again what they did. Exit 1 if an incident of SEV-1 or
-    SEV-2 that paged somebody with the old rules would page nobody with the new.
+    SEV-2, by what was recorded then, that paged somebody with the old rules would page nobody with the new.
     """
     old, new = _load(against), _load(rules)
     until = WallClock().now()
@@ -69,13 +70,28 @@ def replay_command(
         click.echo(str(error), err=True)
         sys.exit(SERVER)
     before, after = (_run(recording, one, until - since, until, measuring) for one in (old, new))
+    before = as_recorded(before, recording.severities(until - since, until))
     recording.close()
+    _warn_of_what_is_missing(before, after, measuring, since)
     found = compare(before, after)
     if output == "json":
         as_json(_plain(before, after, found))
     else:
         _show(before, after, found)
     sys.exit(1 if found.severe_misses else 0)
+
+
+def _warn_of_what_is_missing(
+    before: list[Story], after: list[Story], measuring: "_Prometheus | None", since: timedelta
+) -> None:
+    """End with 3 where nothing was compared: a pipeline must not pass for want of a record."""
+    if not before and not after:
+        click.echo(f"nothing was recorded in the last {spell(since)}: is it the right database?", err=True)
+        sys.exit(SERVER)
+    if measuring and measuring.failed:
+        click.echo(f"warning: {measuring.failed} of {measuring.asked} facts could not be looked up", err=True)
+        if measuring.failed == measuring.asked:
+            sys.exit(SERVER)
 
 
 def _load(path: Path) -> Rules:
@@ -108,6 +124,12 @@ class _Prometheus:
     def __init__(self, url: str) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._known: dict[tuple[str, int], float | str] = {}
+        self.failed = 0
+
+    @property
+    def asked(self) -> int:
+        """How many questions there were."""
+        return len(self._known)
 
     def __call__(self, effect: Measure, now: datetime) -> Measured:
         found = {name: self._look_up(query, now) for name, query in effect.queries.items()}
@@ -126,6 +148,7 @@ class _Prometheus:
             answer = requests.post(self._url, data={"query": query, "time": at}, timeout=TIMEOUT)
             return read_answer(answer.json())
         except requests.RequestException as error:
+            self.failed += 1
             return f"Prometheus could not be asked ({type(error).__name__})"
 
 
@@ -140,6 +163,7 @@ def _show(old: list[Story], new: list[Story], found: Comparison) -> None:
     _list("nobody is paged any more", found.missed)
     _list("paged now, and not before", found.paged)
     _list("paged later", found.later)
+    _list("somebody else is paged first", found.others)
     _list("another severity", found.severity)
     _list("another policy", found.policy)
     if severe := len(found.severe_misses):
@@ -157,13 +181,13 @@ def _list(title: str, changes: list[Change]) -> None:
     for change in changes[:MOST_SHOWN]:
         story = change.old or change.new[0]
         when = story.opened_at.astimezone(UTC)
-        click.echo(f"  {when:%Y-%m-%d %H:%M}  {spell_level(story.severity)}  {story.what}: {change.what}")
+        click.echo(f"  {when:%Y-%m-%d %H:%M}  {spell_level(story.worst)}  {story.what}: {change.what}")
     if len(changes) > MOST_SHOWN:
         click.echo(f"  and {len(changes) - MOST_SHOWN} more")
 
 
 def _plain(old: list[Story], new: list[Story], found: Comparison) -> dict[str, Any]:
-    kinds = ("missed", "paged", "later", "severity", "policy")
+    kinds = ("missed", "paged", "later", "others", "severity", "policy")
     return {
         "old": {"incidents": len(old), "pages": pages_by_target(old)},
         "new": {"incidents": len(new), "pages": pages_by_target(new)},
@@ -177,7 +201,7 @@ def _plain_change(change: Change) -> dict[str, Any]:
     return {
         "what": story.what,
         "opened_at": story.opened_at.isoformat(),
-        "severity": spell_level(story.severity),
+        "severity": spell_level(story.worst),
         "difference": change.what,
         "alerts": [f"{source}/{fingerprint}" for (source, fingerprint), _ in sorted(story.firings, key=str)],
     }

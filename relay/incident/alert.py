@@ -41,3 +41,6 @@ AlertKey = tuple[str, str]
 
 OWN_SOURCE = "relay"
 """The source of alerts that Relay raises itself. Nobody tells of their end: they end when somebody resolves them."""
+
+Firing = tuple[AlertKey, datetime | None]
+"""One time that an alert fired: which, and since when."""

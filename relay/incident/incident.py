@@ -237,7 +237,7 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
 
 
 def _again(incident: Incident) -> Incident:
-    """The next episode: what was judged, who was asked and what was due belongs to the one before."""
+    """The next episode: who was asked and what was due belongs to the one before; how severe it was may stay."""
     starts = [alert.starts_at for alert in incident.alerts.values() if alert.starts_at]
     return incident.but(
         episode=incident.episode + 1,
@@ -246,11 +246,8 @@ def _again(incident: Incident) -> Incident:
         rings=(),
         refused=(),
         deadlines={},
-        severity=None,
-        because="",
         could_be=None,
         would_be=None,
-        set_by="",
         facts={},
         unknown={},
         held_by="",

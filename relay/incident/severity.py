@@ -212,7 +212,7 @@ def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iter
         case AlertsResolved() if incident.alerts and incident.severity is not None:
             yield from _consider_lower(incident, scale, now)
         case Reopened():
-            assessed = assess(scale, incident.alerts.values(), {})
+            assessed = _anew(incident, assess(scale, incident.alerts.values(), {}))
             yield assessed
             yield from _measure(incident, assessed.severity, scale, now)
         case DeadlineMissed("severity/measure"):
@@ -227,6 +227,12 @@ def react(incident: Incident, event: Event, scale: Scale, now: datetime) -> Iter
                 yield replace(milder, was=incident.severity)
         case SeveritySet(by, severity, reason):
             yield Assessed(severity, f"{by} says so: {reason}", was=incident.severity)
+
+
+def _anew(incident: Incident, new: Assessed) -> Assessed:
+    """What comes back is judged anew, but for what people alone may lower: what they have said, and SEV-1 and SEV-2."""
+    kept = incident.set_by or (incident.severity or LEAST) <= WORST_FOR_PEOPLE
+    return replace(_raise_only(incident, new), was=None) if kept else new
 
 
 def _would(incident: Incident, scale: Scale, alerts: Iterable[Alert], assessed: Assessed) -> Iterator[WouldAssess]:

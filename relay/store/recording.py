@@ -11,8 +11,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from relay.incident.alert import AlertKey
-from relay.incident.events import AlertsFired, Event
+from relay.incident.alert import AlertKey, Firing
+from relay.incident.events import AlertsFired, Assessed, Event
 from relay.store import tables
 from relay.store.database import StoreUnusable
 from relay.store.encoding import read_event, read_texts
@@ -71,6 +71,24 @@ class Recording:
             for found in rows
             if found.body
         ]
+
+    def severities(self, since: datetime, until: datetime) -> dict[Firing, int]:
+        """The worst that the incident of each firing was found, or said, to be between two moments."""
+        row = tables.timeline.c
+        kinds = (Assessed.__name__, AlertsFired.__name__)
+        chosen = select(row.incident, row.kind, row.body).where(
+            row.kind.in_(kinds), row.recorded_at >= since, row.recorded_at < until, row.body.is_not(None)
+        )
+        worst: dict[str, int] = {}
+        firings: dict[str, set[Firing]] = {}
+        with self._engine.connect() as connection:
+            for id_, kind, body in connection.execute(chosen):
+                match read_event(kind, body):
+                    case Assessed(severity):
+                        worst[id_] = min(severity, worst.get(id_, severity))
+                    case AlertsFired(alerts):
+                        firings.setdefault(id_, set()).update((alert.key, alert.starts_at) for alert in alerts)
+        return {firing: worst[id_] for id_, of in firings.items() if id_ in worst for firing in of}
 
     def labels(self, most: int) -> list[dict[str, str]]:
         """Labels of the alerts that were told of, the latest first, each once."""

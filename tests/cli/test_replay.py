@@ -1,6 +1,7 @@
 """`relay replay`: what was recorded, through other rules."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from world import World, ended, told
 
 from relay.cli import main
 from relay.clock import WallClock
-from relay.incident.events import Acknowledged
+from relay.incident.events import Acknowledged, SeveritySet
 from relay.store.database import open_database
 
 
@@ -95,9 +96,54 @@ def test_what_was_held_before_and_pages_now(recorded, tmp_path):
 
 
 def test_only_what_is_asked_for_is_replayed(recorded):
+    said = recorded(RULES, "--since", "44h")  # the first began 48 h ago, the others from 45 h on
+    assert said.output.splitlines()[1].split() == ["incidents", "2", "2"]
+
+
+def test_nothing_recorded_is_no_success(recorded):
     said = recorded(RULES, "--since", "1h")
-    assert "incidents" in said.output
-    assert said.output.splitlines()[1].split() == ["incidents", "0", "0"]
+    assert said.exit_code == 3
+    assert said.stderr == "nothing was recorded in the last 1h: is it the right database?\n"
+
+
+def window(name, covers, more=""):
+    times = 'cron: "0 * * * *", duration: 1h'
+    return f"windows:\n  - {{name: {name}, reason: r, owner: o, zone: UTC, {times}, matchers: ['{covers}']{more}}}\n"
+
+
+def test_a_severity_that_only_facts_or_people_knew_counts_as_it_was_recorded(recorded, tmp_path):
+    worse = told("Slow", service="pay", starts=moment(WallClock().now() - timedelta(hours=3)))
+    database = open_database(f"sqlite:///{tmp_path / 'data' / 'relay.db'}")
+    world = World(database, start=WallClock().now() - timedelta(hours=3))
+    world.post(worse)
+    [incident] = [one for one in world.incidents() if one.group["service"] == "pay"]
+    world.act(incident.id, SeveritySet("ana", 1, "nobody can pay"))
+    database.close()
+    said = recorded(RULES + window("pay", "service=pay"))
+    assert (said.exit_code, said.stderr) == (1, "\n1 of SEV-1 or SEV-2 would page nobody\n")
+    assert "SEV-1  Slow (service=pay): held by maintenance window pay (" in said.output
+
+
+def test_what_a_window_pages_instead_is_missed_all_the_same(recorded):
+    said = recorded(RULES + window("down", "service=checkout", ", redirect: pd-noc"))
+    assert said.exit_code == 1
+    assert "SEV-2  Down (service=checkout): held by maintenance window down (" in said.output
+    assert ", which pages pd-noc instead\n" in said.output
+
+
+def test_that_somebody_else_is_rung_is_listed(recorded):
+    said = recorded(RULES.replace("people: [ada, bob]", "people: [chen]"))
+    assert said.exit_code == 0
+    assert "somebody else is paged first: 4" in said.output
+    assert "Down (service=checkout): rings Chen first, not " in said.output
+
+
+def test_a_prometheus_that_knows_nothing_any_more_is_told_of(recorded):
+    facts = 'facts: {errors: {promql: "e"}}\n'
+    text = RULES + "    - {severity: SEV-1, facts: {errors: {at_least: 0.5}}}\n" + facts
+    said = recorded(text, "--prometheus", "http://127.0.0.1:9")
+    assert said.exit_code == 3
+    assert re.search(r"warning: (\d+) of \1 facts could not be looked up", said.stderr)
 
 
 def test_what_cannot_be_replayed_is_said(recorded, tmp_path):

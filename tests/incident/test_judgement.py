@@ -49,9 +49,22 @@ def test_who_says_that_it_is_milder_is_believed_even_of_the_worst():
     assert update.what == "lowered from SEV-2 to SEV-4: ana says so: a test system"
 
 
-def test_when_it_comes_back_it_is_judged_anew():
+def test_when_it_comes_back_what_somebody_has_said_still_stands():
     story = Playbook(rules()).fires().when(SeveritySet("ana", 1, "money")).ends().fires()
-    assert (story.incident.severity, story.incident.set_by) == (3, "")
+    assert (story.incident.severity, story.incident.set_by) == (1, "ana")
+    assert "ana says so: money" in story.incident.because
+    mild = Playbook(rules()).fires(an_alert(severity="critical")).when(SeveritySet("ana", 4, "a test")).ends()
+    mild.fires(an_alert(severity="critical"))
+    assert (mild.incident.severity, mild.incident.could_be, mild.incident.set_by) == (4, 2, "ana")
+
+
+def test_when_it_comes_back_the_worst_is_lowered_by_nobody_and_the_rest_is_judged_anew():
+    worst = Playbook(rules()).fires(an_alert(severity="critical")).ends().fires(an_alert("Mild"))
+    assert worst.incident.severity == 2
+    rest = Playbook(lowering()).fires().when(Measured({"errors": 0.2}))
+    assert rest.incident.severity == 3
+    rest.ends().fires()
+    assert rest.incident.severity == 4
 
 
 # ---- lowered ----------------------------------------------------------------------------------------------------
