@@ -13,8 +13,19 @@ from relay.engine.rehearsal import Rehearsal, scratch_database
 from relay.engine.ruleset import Ruleset
 from relay.engine.scenario import Expect, FactValue, Labels, Scenario, Step
 from relay.engine.settle import Said
-from relay.incident.effects import Effect, Measure, Page, ResolvePage
-from relay.incident.events import Acknowledged, AlertsFired, Delivered, Escalated, Event, Measured, Paged, Resolved
+from relay.incident.effects import Effect, Measure, Page, ResolvePage, UpdatePage
+from relay.incident.events import (
+    Acknowledged,
+    AlertsFired,
+    Delivered,
+    Escalated,
+    Event,
+    Measured,
+    NoteAdded,
+    Paged,
+    Resolved,
+    SeveritySet,
+)
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import NotNow
 from relay.incident.plan import Ring
@@ -78,6 +89,7 @@ class _Enactment:
         self._outcome = Outcome(scenario)
         self._seen_pages: set[str] = set()
         self._seen_ends = 0
+        self._seen_news = 0
         self._seen_lines = 0
 
     def run(self) -> Outcome:
@@ -115,13 +127,8 @@ class _Enactment:
             body = {"version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "alerts": told}
             self._stage.receive(json.dumps(body).encode(), step.source)
             self._stage.settle()
-        for who, event in (
-            (step.acknowledge, Acknowledged(step.acknowledge)),
-            (step.escalate, Escalated(step.escalate)),
-            (step.resolve, Resolved("it is over", step.resolve)),
-        ):
-            if who:
-                self._act(event, step)
+        for event in _deeds(step):
+            self._act(event, step)
         self._stage.settle()
 
     def _pass(self, step: Step) -> None:
@@ -195,9 +202,13 @@ class _Enactment:
             closed = self._new_ends()
             if sorted(closed) != sorted(expect.closed):
                 yield place, _differ("closed", expect.closed, closed)
+        if expect.told is not None:
+            told = self._new_news()
+            if sorted(told) != sorted(expect.told):
+                yield place, _differ("told", expect.told, told)
         if expect.incidents is not None and (count := len(self._stage.incidents(*OPEN))) != expect.incidents:
             yield place, f"incidents: expected {expect.incidents} open, and there are {count}"
-        if expect.model_fields_set - {"of", "paged", "closed", "incidents", "place"}:
+        if expect.model_fields_set - {"of", "paged", "closed", "told", "incidents", "place"}:
             try:
                 incident = self._meant(expect.of)
             except _Broken as broken:
@@ -263,6 +274,10 @@ class _Enactment:
         new, self._seen_ends = self._stage.sent[self._seen_ends :], len(self._stage.sent)
         return [sent.effect.target for sent in new if isinstance(sent.effect, ResolvePage) and sent.said is None]
 
+    def _new_news(self) -> list[str]:
+        new, self._seen_news = self._stage.sent[self._seen_news :], len(self._stage.sent)
+        return sorted({s.effect.target for s in new if isinstance(s.effect, UpdatePage) and s.said is None})
+
     def _names(self, ring: Ring) -> set[str]:
         return {ring.level, ring.target, ring.person, self._people.get(ring.person, "")}
 
@@ -277,6 +292,20 @@ class _Enactment:
 
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self._scenario.zone)
+
+
+def _deeds(step: Step) -> Iterator[Event]:
+    """What people do in a step, in this order."""
+    if step.acknowledge:
+        yield Acknowledged(step.acknowledge)
+    if step.escalate:
+        yield Escalated(step.escalate)
+    if said := step.set_severity:
+        yield SeveritySet(said.by, said.severity, said.reason)
+    if note := step.note:
+        yield NoteAdded(note.by, note.text)
+    if step.resolve:
+        yield Resolved("it is over", step.resolve)
 
 
 def _pair_up(wanted: Sequence[str], found: Sequence[set[str]]) -> bool:

@@ -44,7 +44,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), _OR_ONE]
 
 
 class Expect(Placed):
-    """What must be so now. `paged` and `closed` are about all that has happened since they were last asked for."""
+    """What must be so now. `paged`, `closed` and `told` speak of what happened since each was last asked for."""
 
     of: Labels = {}  # noqa: RUF012
     """Labels of the alerts of the incident that is meant; needed only where there are several."""
@@ -52,6 +52,8 @@ class Expect(Placed):
     """Whom, each by level, person or target; in any order, and nobody else."""
     closed: Names | None = None
     """Targets whose pages were closed."""
+    told: Names | None = None
+    """Targets whose open pages were told news, such as that it has grown or is worse."""
     phase: Literal["held", "triggered", "acknowledged", "resolved", "closed"] | None = None
     severity: SeverityLevel | None = None
     could_be: SeverityLevel | None = None
@@ -65,6 +67,21 @@ class Expect(Placed):
     """Parts of lines of the timeline."""
     incidents: int | None = Field(default=None, ge=0)
     """How many are open: not resolved, and not closed."""
+
+
+class SetsSeverity(Placed):
+    """Somebody says how severe the incident is."""
+
+    by: str = Field(min_length=1)
+    severity: SeverityLevel
+    reason: str = Field(min_length=1)
+
+
+class WritesNote(Placed):
+    """Somebody writes something down."""
+
+    by: str = Field(min_length=1)
+    text: str = Field(min_length=1)
 
 
 class Step(Placed):
@@ -95,6 +112,8 @@ class Step(Placed):
     """Who resolves the incident by hand."""
     escalate: str = ""
     """Who asks for the next level."""
+    set_severity: SetsSeverity | None = None
+    note: WritesNote | None = None
     of: Labels = {}  # noqa: RUF012
     """Labels of the alerts of the incident that is acted on; needed only where there are several."""
     source: str = "test"

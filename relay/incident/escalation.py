@@ -93,11 +93,13 @@ def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | E
     yield AckExpired(incident.acknowledged_by)
 
 
-def _jump(incident: Incident, plan: Plan, now: datetime) -> int:
-    """The number of the level that is rung at once; what is not known lets nobody be rung."""
+def _jump(incident: Incident, plan: Plan, now: datetime) -> tuple[int, str]:
+    """The number of the level up to which all are rung at once, and why; what is not known lets nobody be rung."""
     needed_for = now - (incident.triggered_at or now)
     severity = incident.severity or LEAST
-    return max((jump.to for jump in plan.jumps if jump.holds(severity, incident.facts, needed_for)), default=0)
+    holding = [jump for jump in plan.jumps if jump.holds(severity, incident.facts, needed_for)]
+    farthest = max(holding, key=lambda jump: jump.to, default=None)
+    return (farthest.to, _describe(farthest, plan)) if farthest else (0, "")
 
 
 def _expect_jumps(plan: Plan, now: datetime) -> Iterator[Event]:
@@ -115,37 +117,41 @@ def _was_asked_last(incident: Incident, plan: Plan, key: str) -> bool:
     return key.startswith(this_level) and not still_rung
 
 
-def _up_to(to: int, incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+def _up_to(
+    jump: tuple[int, str], incident: Incident, plan: Plan, roster: Roster, now: datetime
+) -> Iterator[Event | Effect]:
     """Page every level not yet asked in this round, up to one."""
+    to, why = jump
     if incident.step < to:
-        yield from _through(incident.step + 1, to, incident.round, incident, plan, roster, now)
+        yield from _through(incident.step + 1, to, incident.round, incident, plan, roster, now, why)
 
 
 def _through(
-    first: int, last: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime
+    first: int, last: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime, why: str = ""
 ) -> Iterator[Event | Effect]:
-    """Page levels at once, and expect the answer that the last of them has time for."""
+    """Page levels at once, and expect the answer that the last of them has time for; `why` those but the first."""
     for step in range(first, last):
-        yield from _ring(step, round_, incident, plan, roster, now)
-    yield from _ask(last, round_, incident, plan, roster, now)
+        yield from _ring(step, round_, incident, plan, roster, now, why)
+    yield from _ask(last, round_, incident, plan, roster, now, why)
 
 
 def _next(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
-    step, round_, last = incident.step + 1, incident.round, incident.step + 1
+    step, round_, last, why = incident.step + 1, incident.round, incident.step + 1, ""
     if step > len(plan.levels):
         step = last = len(plan.levels)  # the last resort has been asked: ask it again
         round_ += 1
     elif step == len(plan.levels) and round_ < plan.repeat:
-        step, round_, last = 0, round_ + 1, _jump(incident, plan, now)
-    yield from _through(step, last, round_, incident, plan, roster, now)
+        step, round_ = 0, round_ + 1
+        last, why = _jump(incident, plan, now)
+    yield from _through(step, last, round_, incident, plan, roster, now, why)
 
 
 def _ask(
-    step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime
+    step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime, why: str = ""
 ) -> Iterator[Event | Effect]:
     """Page a level, or the first after it that resolves to somebody, and expect an answer in time."""
     while True:
-        rung = list(_ring(step, round_, incident, plan, roster, now))
+        rung = list(_ring(step, round_, incident, plan, roster, now, why))
         yield from rung
         if step >= len(plan.levels):
             yield EscalationExhausted(plan.policy)
@@ -174,9 +180,9 @@ def _asking(incident: Incident) -> list[str]:
 
 
 def _ring(
-    step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime
+    step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime, why: str = ""
 ) -> Iterator[Event | Effect]:
-    """Ring everybody a level names; say so when that is nobody."""
+    """Ring everybody a level names; say so when that is nobody. The first level needs no jump to be rung."""
     name = _level_name(plan, step)
     recipients = plan.levels[step].page if step < len(plan.levels) else plan.last_resort
     nobody: list[str] = []
@@ -191,7 +197,7 @@ def _ring(
         if (same := keys.count(key)) > 1:  # one person through two targets, or a rotation called as a person
             key = f"{key}#{same}"
         whom = f"{recipient.kind} {recipient.name}"
-        because = f"{name} of {plan.policy}: {found.because}"
+        because = f"{name} of {plan.policy}: {found.because}" + (f"; {why}" if why and step else "")
         yield Paged(Ring(name, found.target, key, whom, round_, step, found.person, found.user, because))
     if len(nobody) == len(recipients):
         yield LevelPassed(name, "; ".join(nobody), round_, step)
@@ -205,8 +211,8 @@ def _level_name(plan: Plan, step: int) -> str:
     return plan.levels[step].name if step < len(plan.levels) else LAST_RESORT
 
 
-def describe_jump(jump: Jump, plan: Plan) -> str:
-    """Say a jump in words, for explanations."""
+def _describe(jump: Jump, plan: Plan) -> str:
     facts = "".join(f" while {limit}" for limit in jump.facts)
     after = f" after {spell(jump.after)}" if jump.after else ""
-    return f"{spell_level(jump.at_least)} and worse{facts}{after} rings up to {_level_name(plan, jump.to)} at once"
+    up_to = _level_name(plan, jump.to)
+    return f"{spell_level(jump.at_least)} and worse{facts}{after} rings up to {up_to} at once ({jump.place})"

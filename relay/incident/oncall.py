@@ -262,10 +262,12 @@ def _following(name: str, schedule: Schedule, roster: Roster, now: datetime) -> 
     beside = turn_beside(rotation, turn, schedule.offset)
     far, side = abs(schedule.offset), "before" if schedule.offset < 0 else "after"
     when = f"the turn {side}" if far == 1 else f"{far} turns {side}"
-    others = beside.others(-1 if schedule.offset < 0 else 1)
-    return OnCall(
-        beside.person, f"is on call in {name}, {when} in {schedule.follows} ({schedule.place})", tuple(others)
-    )
+    because = f"is on call in {name}, {when} in {schedule.follows} ({schedule.place})"
+    who, *others = (beside.person, *beside.others(-1 if schedule.offset < 0 else 1))
+    if (busy := on_call(schedule.follows, roster, now)).planned and busy.person == who and others:
+        who, *others = others
+        because += f", and {roster.spell(busy.person)} stands in there"
+    return OnCall(who, because, tuple(others))
 
 
 def _layered(name: str, schedule: Schedule, roster: Roster, now: datetime) -> OnCall:

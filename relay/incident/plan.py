@@ -52,6 +52,7 @@ class Jump:
     to: int
     facts: tuple[Limit, ...] = ()
     after: timedelta | None = None
+    place: str = ""
 
     def holds(self, severity: int, facts: Mapping[str, float], needed_for: timedelta) -> bool:
         """Whether all that it asks for is so."""

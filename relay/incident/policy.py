@@ -77,7 +77,7 @@ class PolicyJump(Placed):
     def pinned(self, to: int) -> Jump:
         """The value that a plan keeps."""
         limits = tuple(Limit(name, limit.at_least, limit.at_most) for name, limit in self.facts.items())
-        return Jump(self.at_least or LEAST, to, limits, self.after)
+        return Jump(self.at_least or LEAST, to, limits, self.after, str(self.place))
 
 
 class BusinessHours(Placed):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from relay.incident.alert import Alert
+from relay.incident.escalation import AFTER
 from relay.incident.events import (
     AckExpired,
     Acknowledged,
@@ -135,6 +136,8 @@ def _of_time(event: Event) -> str:
             return f"{name} is due at {at:%H:%M:%S} UTC"
         case DeadlineMet(name):
             return f"{name} is no longer needed"
+        case DeadlineMissed(name) if name.startswith(AFTER):
+            return f"people have been needed for {name.removeprefix(AFTER)}"
         case DeadlineMissed(name):
             return f"nobody has answered: {name.partition('/')[2]} is due"
     raise AssertionError(f"{type(event).__name__} has no words")

@@ -7,6 +7,7 @@ from playbook import RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import Measure, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Measured, Resolved
+from relay.incident.telling import tell
 
 FACTS = "{money: {promql: 'loss{service=\"{{service}}\"}'}}"
 
@@ -150,6 +151,13 @@ def test_a_branch_says_otherwise_and_the_wait_begins_again_when_it_comes_back():
     Playbook(made_of).fires(an_alert(team="web")).paged("L1:pd-ada")
     story = Playbook(damped()).fires().ends().after(minutes=5).fires().held("hold_for")
     story.after(minutes=2).paged("L1:pd-ada")
+
+
+def test_that_people_have_been_needed_for_long_is_told_in_its_own_words():
+    story = Playbook(jumping("{after: 30m, to: L2}")).fires().when(Acknowledged("ada")).after(minutes=31)
+    told = [tell(event) for _, event in story.story.happened]
+    assert "people have been needed for 30m" in told
+    assert not [line for line in told if "nobody has answered" in line]
 
 
 # ---- the provider escalates -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from relay.incident.events import (
     Measured,
     Paged,
     Resolved,
+    SeveritySet,
     Undeliverable,
 )
 from relay.incident.lifecycle import NotNow
@@ -88,6 +89,13 @@ def test_a_severe_incident_rings_further_levels_at_once():
     story = Playbook().fires(CRITICAL).paged("L1:pd-ada")
     story.when(Assessed(1, "a human says so", was=2)).paged("L2:pd-bob")
     story.after(minutes=9).paged().after(minutes=1).paged("L3:pd-chen")
+
+
+def test_a_jump_is_why_further_levels_are_rung():
+    story = Playbook(rules()).fires().when(SeveritySet("ana", 1, "money"))
+    first, second = (ring.because for ring in story.incident.rings)
+    assert "SEV-1" not in first
+    assert second.endswith("; SEV-1 and worse rings up to L2 at once (rules.yaml:14)"), second
 
 
 def test_a_level_that_resolves_to_nobody_is_passed_at_once_with_the_reason():

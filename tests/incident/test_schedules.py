@@ -141,6 +141,14 @@ def test_for_who_follows_the_one_before_stands_in():
     assert who(a_roster({"follows": "berlin"}, unavailable=[away]), "2026-01-13T12:00") == "chen"
 
 
+def test_who_follows_is_not_who_stands_in_there():
+    away = {"person": "bob", "starts": "2026-01-12", "ends": "2026-01-20"}
+    roster = a_roster({"follows": "berlin", "offset": 1}, unavailable=[away])
+    moment = "2026-01-13T12:00"
+    assert (who(roster, moment, "berlin"), who(roster, moment)) == ("chen", "ada")
+    assert on_call("s", roster, utc(moment)).because.endswith(", and chen stands in there")
+
+
 def test_who_is_named_by_a_policy_is_passed_but_not_as_the_last_resort():
     roster, now = a_roster(unavailable=[AWAY]), utc("2026-01-06T12:00")
     assert reach(Recipient("person", "ada"), roster, now) == "ada is unavailable ((default):1, leave)"
