@@ -16,6 +16,7 @@ from relay.config.settings import load_settings
 from relay.config.upstream import lint as upstream
 from relay.config.upstream.lint import WATCHDOG
 from relay.engine.ruleset import Ruleset, load
+from relay.engine.scenario import find_scenarios, read_scenarios
 from relay.incident.lint import lint
 from relay.incident.routing import branches
 from relay.store.database import StoreUnusable
@@ -70,6 +71,10 @@ def check(
             complaints = (*ruleset.warnings, *lint(ruleset.rules, WallClock().now(), recorded))
             watchdog = ruleset.rules.watchdog
             said.append(_summary(ruleset))
+            wrong = _tests(rules or Path("rules"), ruleset)
+            complaints += wrong
+            if wrong:
+                said.clear()
         found, checks = _probes(rules or Path("rules"))
         complaints += found
         if found:
@@ -93,6 +98,15 @@ def _recorded(data: str | None, database: str | None) -> list[dict[str, str]]:
     found = recording.labels(MOST_RECORDED)
     recording.close()
     return found
+
+
+def _tests(rules: Path, ruleset: Ruleset) -> tuple[Complaint, ...]:
+    """What is wrong with the stories beside the rules; `relay test` tells them."""
+    try:
+        read_scenarios(find_scenarios(rules) if rules.is_dir() else [], ruleset)
+    except Rejected as rejected:
+        return rejected.complaints
+    return ()
 
 
 def _probes(rules: Path) -> tuple[tuple[Complaint, ...], int]:

@@ -225,7 +225,7 @@ def _known_keys(model: type[BaseModel], loc: Route) -> list[str]:
 
 def _step(here: dict[str, Any], step: str | int) -> dict[str, Any]:
     if isinstance(step, int):
-        return dict(here.get("items", {}))
+        return dict(here.get("items", here))  # where one need be no list, the choice between both was made
     mapping = here.get("discriminator", {}).get("mapping", {})
     if step in mapping:
         return {"$ref": mapping[step]}

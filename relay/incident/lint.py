@@ -9,7 +9,7 @@ from relay.config.matchers import Matcher
 from relay.config.upstream.selection import contradiction, covers
 from relay.incident import oncall
 from relay.incident.decide import Rules
-from relay.incident.policy import Policy, Recipients
+from relay.incident.policy import LAST_RESORT, Policy, Recipients
 from relay.incident.routing import Root, Route, branches
 from relay.incident.window import Window
 
@@ -70,17 +70,21 @@ def _policies(rules: Rules, now: datetime) -> Iterator[Complaint]:
 
 def _levels(rules: Rules, name: str, policy: Policy, now: datetime) -> Iterator[Complaint]:
     levels = [(level.name, level.page, level.place) for level in policy.levels]
-    for level, page, place in (*levels, ("last resort", policy.last_resort, policy.place)):
-        if not any(_reaches(recipient, rules, now) for recipient in page):
+    for level, page, place in (*levels, (LAST_RESORT, policy.last_resort, policy.place)):
+        always = level == LAST_RESORT
+        if not any(_reaches(recipient, rules, now, always=always) for recipient in page):
             problem = f'nobody can be reached at {level} of "{name}", now or within {AHEAD.days} days'
             yield _warn(place, problem, "see relay gaps, and when its rotations begin and end")
 
 
-def _reaches(recipient: Recipients, rules: Rules, now: datetime) -> bool:
+def _reaches(recipient: Recipients, rules: Rules, now: datetime, *, always: bool) -> bool:
+    """Whether somebody can be rung some day; `always` rings who is named, even when unavailable."""
     name = recipient.rotation or recipient.schedule
+    moments = [now + timedelta(days=day) for day in range(AHEAD.days)]
+    if recipient.person and not always:
+        return any(rules.roster.absence(recipient.person, moment) is None for moment in moments)
     if not name or (name in rules.roster.schedules and rules.roster.schedules[name].provider):
         return True
-    moments = (now + timedelta(days=day) for day in range(AHEAD.days))
     return any(oncall.on_call(name, rules.roster, moment).person for moment in moments)
 
 

@@ -71,6 +71,17 @@ class TestCheck:
         assert (said.exit_code, f"{probes}:2:34: " in said.stdout) == (1, True), said.stdout
         assert "sound" not in said.stdout
 
+    def test_stories_beside_the_rules_are_checked_too(self, rules, tmp_path):
+        directory = tmp_path / "all"
+        directory.mkdir()
+        (directory / "rules.yaml").write_text(rules.read_text())
+        story = "tests:\n  - name: a\n    zone: UTC\n    starts: 2026-01-07T12:00\n    steps:\n"
+        (directory / "a_test.yaml").write_text(f"{story}      - expect: {{payed: []}}\n")
+        said = relay("check", str(directory))
+        assert (said.exit_code, said.stderr) == (1, "1 mistake\n")
+        assert 'a_test.yaml:6:18: unknown key "payed"' in said.stdout
+        assert 'did you mean "paged"?' in said.stdout
+
     def test_mistakes_for_machines(self, tmp_path):
         path = tmp_path / "rules.yaml"
         path.write_text("route: {policy: payment, group_bye: [service]}\n")

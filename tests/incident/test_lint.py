@@ -55,6 +55,13 @@ def test_a_policy_nobody_uses_and_a_level_nobody_can_be_reached_at():
     assert [problem for _, problem in warnings(rules(unused))] == ['no route leads to the policy "other"']
 
 
+def test_a_level_of_one_person_who_is_away_for_good_reaches_nobody_but_the_last_resort_does():
+    away = "[{person: chen, starts: 2026-01-01, ends: 2029-01-01, zone: UTC}]"
+    text = RULES.replace("last_resort: [{target: pd-noc}]", "last_resort: [{person: chen}]")
+    found = [problem for _, problem in warnings(rules(text, unavailable=away))]
+    assert found == ['nobody can be reached at L3 of "payments", now or within 400 days']
+
+
 def test_matchers_are_held_against_what_was_recorded():
     made_of = rules(
         routes="[{matchers: [team=web], policy: payments}]",
