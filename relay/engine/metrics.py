@@ -18,10 +18,14 @@ from relay.incident.events import (
     Triggered,
     WouldAssess,
     WouldHold,
+    WouldJump,
 )
 from relay.integrations.courier import Again, Never
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+_SHADOWS = {WouldHold: "window", WouldAssess: "severity", WouldJump: "jump"}
 
 
 class Metrics:
@@ -223,8 +227,8 @@ class Metrics:
                 self.triggered.inc()
             case Held():
                 self.held.inc()
-            case WouldHold() | WouldAssess():
-                self.would.labels("window" if isinstance(event, WouldHold) else "severity").inc()
+            case WouldHold() | WouldAssess() | WouldJump():
+                self.would.labels(_SHADOWS[type(event)]).inc()
             case Opened(would=would) if would:
                 self.would.labels("route").inc()
             case Resolved():

@@ -25,6 +25,7 @@ from relay.incident.events import (
     Paged,
     Triggered,
     Undeliverable,
+    WouldJump,
 )
 from relay.incident.holding import paused
 from relay.incident.incident import Incident
@@ -54,19 +55,19 @@ def react(
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
         case Triggered() | AckExpired():
-            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+            yield from _follow_jumps(incident, plan, roster, now)
             yield from _expect_jumps(plan, now)
         case DeadlineMissed("escalation/acknowledgement"):
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)
         case DeadlineMissed(name) if name.startswith(AFTER):
-            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+            yield from _follow_jumps(incident, plan, roster, now)
         case DeadlineMissed(name) if name.startswith("escalation/"):
             yield from list(paused(incident, windows, now)) or _next(incident, plan, roster, now)
         case Escalated():
             yield from _next(incident, plan, roster, now)
         case Assessed() if plan.jumps and incident.step >= 0:  # it comes after each measurement, too
-            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+            yield from _follow_jumps(incident, plan, roster, now)
         case Undeliverable("Page", key, target) if target not in covered and _was_asked_last(incident, plan, key):
             # past the last level comes the last resort: starting over would ask those who refuse, at once, again
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
@@ -93,11 +94,20 @@ def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | E
     yield AckExpired(incident.acknowledged_by)
 
 
-def _jump(incident: Incident, plan: Plan, now: datetime) -> tuple[int, str]:
+def _follow_jumps(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+    """Page the levels up to which a jump leads, and say where one in shadow would have led."""
+    to, why = _jump(incident, plan, now, "shadow")
+    if why and to > max(incident.step, incident.would_jump, _jump(incident, plan, now)[0]):
+        yield WouldJump(to, _level_name(plan, to), why)
+    yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+
+
+def _jump(incident: Incident, plan: Plan, now: datetime, mode: str = "enforce") -> tuple[int, str]:
     """The number of the level up to which all are rung at once, and why; what is not known lets nobody be rung."""
     needed_for = now - (incident.triggered_at or now)
     severity = incident.severity or LEAST
-    holding = [jump for jump in plan.jumps if jump.holds(severity, incident.facts, needed_for)]
+    jumps = (jump for jump in plan.jumps if jump.mode == mode)
+    holding = [jump for jump in jumps if jump.holds(severity, incident.facts, needed_for)]
     farthest = max(holding, key=lambda jump: jump.to, default=None)
     return (farthest.to, _describe(farthest, plan)) if farthest else (0, "")
 

@@ -122,6 +122,15 @@ class WouldAssess:
 
 
 @dataclass(frozen=True, slots=True)
+class WouldJump:
+    """A jump in shadow would ring all levels up to one now, were it enforced; levels are counted from 0."""
+
+    to: int
+    level: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reconsidered:
     """The rules have changed: what is held is looked at again."""
 
@@ -292,6 +301,7 @@ Event = (
     | Held
     | WouldHold
     | WouldAssess
+    | WouldJump
     | Reconsidered
     | Triggered
     | Paged

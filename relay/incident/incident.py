@@ -31,6 +31,7 @@ from relay.incident.events import (
     Triggered,
     Undeliverable,
     WouldAssess,
+    WouldJump,
 )
 from relay.incident.lifecycle import AWAKE, follow
 from relay.incident.plan import Plan, Ring
@@ -84,6 +85,8 @@ class Incident:
     round: int = 0
     step: int = -1
     """The level last asked, counted from 0; the number of levels stands for the last resort."""
+    would_jump: int = -1
+    """The farthest level that a jump in shadow would have rung, were it enforced."""
     rings: tuple[Ring, ...] = ()
     """Pages that are open at a provider."""
     refused: tuple[Ring, ...] = ()
@@ -147,7 +150,7 @@ def apply(incident: Incident, event: Event, now: datetime) -> Incident:
             return _alerts_told(incident, event)
         case ConditionDated(since):
             return incident.but(condition_since=min(since, incident.condition_since or since))
-        case Assessed() | Measured():
+        case Assessed() | Measured() | SeveritySet() | WouldAssess():
             return _judged(incident, event)
         case Paged() | LevelPassed() | Undeliverable():
             return _paged(incident, event)
@@ -182,8 +185,12 @@ def _alerts_told(
             return incident.but(muted={**silent, source: muted} if muted else silent)
 
 
-def _judged(incident: Incident, event: Assessed | Measured) -> Incident:
+def _judged(incident: Incident, event: Assessed | Measured | SeveritySet | WouldAssess) -> Incident:
     match event:
+        case SeveritySet(by):
+            return incident.but(set_by=by)
+        case WouldAssess(severity):
+            return incident.but(would_be=severity)
         case Assessed(severity, because, could_be):
             return incident.but(severity=severity, because=because, could_be=could_be)
         case Measured(values, unknown):
@@ -218,10 +225,8 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
             return held if held.step < 0 else held.but(step=-1, round=held.round + 1, rings=(), triggered_at=None)
         case Triggered():
             return incident.but(triggered_at=now, doubt="")
-        case WouldAssess(severity):
-            return incident.but(would_be=severity)
-        case SeveritySet(by):
-            return incident.but(set_by=by)
+        case WouldJump(to):
+            return incident.but(would_jump=to)
         case Acknowledged(by):
             return incident.but(acknowledged_at=now, acknowledged_by=by)
         case AckExpired():
@@ -243,6 +248,7 @@ def _again(incident: Incident) -> Incident:
         episode=incident.episode + 1,
         round=0,
         step=-1,
+        would_jump=-1,
         rings=(),
         refused=(),
         deadlines={},

@@ -32,6 +32,7 @@ from relay.incident.events import (
     Undeliverable,
     WouldAssess,
     WouldHold,
+    WouldJump,
 )
 
 PHASES: dict[str, str] = {
@@ -47,7 +48,7 @@ _ALERTS = (AlertsFired, AlertsChanged, AlertsResolved, AlertsTruncated, AlertsMu
 _TIME = (DeadlineSet, DeadlineMet, DeadlineMissed)
 _ANSWERS = (Delivered, Undeliverable, Measured)
 _RECORDS = (NoteAdded, ConditionDated, Assessed, SeveritySet, WouldAssess, WouldHold)
-_PAGING = (Paged, LevelPassed, EscalationExhausted, Escalated)
+_PAGING = (Paged, LevelPassed, EscalationExhausted, Escalated, WouldJump)
 
 
 def _stay(phase: str, *kinds: type[Event]) -> dict[type[Event], str]:

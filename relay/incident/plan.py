@@ -53,6 +53,7 @@ class Jump:
     facts: tuple[Limit, ...] = ()
     after: timedelta | None = None
     place: str = ""
+    mode: str = "enforce"
 
     def holds(self, severity: int, facts: Mapping[str, float], needed_for: timedelta) -> bool:
         """Whether all that it asks for is so."""

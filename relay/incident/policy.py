@@ -67,6 +67,7 @@ class PolicyJump(Placed):
     facts: dict[str, Threshold] = Field(default_factory=dict)
     after: ASecond | None = None
     """How long people have been needed, whether somebody has acknowledged or not."""
+    mode: Literal["enforce", "shadow"] = "enforce"
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "PolicyJump":
@@ -77,7 +78,7 @@ class PolicyJump(Placed):
     def pinned(self, to: int) -> Jump:
         """The value that a plan keeps."""
         limits = tuple(Limit(name, limit.at_least, limit.at_most) for name, limit in self.facts.items())
-        return Jump(self.at_least or LEAST, to, limits, self.after, str(self.place))
+        return Jump(self.at_least or LEAST, to, limits, self.after, str(self.place), self.mode)
 
 
 class BusinessHours(Placed):

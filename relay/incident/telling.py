@@ -36,6 +36,7 @@ from relay.incident.events import (
     Undeliverable,
     WouldAssess,
     WouldHold,
+    WouldJump,
 )
 from relay.incident.reconcile import ABSENT
 from relay.incident.severity import spell_level
@@ -81,6 +82,8 @@ def _of_decisions(event: Event) -> str:
             return f"held until {until:%Y-%m-%d %H:%M:%S} UTC by {by}"
         case WouldAssess(severity, because):
             return f"would be {spell_level(severity)} (in shadow: it is not): {because}"
+        case WouldJump(_, level, because):
+            return f"{level} would be rung (in shadow: it is not): {because}"
         case WouldHold(by):
             return f"would be held by {by} (in shadow: it is not)"
         case Triggered(because):

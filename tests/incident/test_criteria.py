@@ -6,7 +6,7 @@ import pytest
 from playbook import RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import Measure, UpdatePage
-from relay.incident.events import Acknowledged, Delivered, Measured, Resolved
+from relay.incident.events import Acknowledged, Delivered, Measured, Resolved, WouldJump
 from relay.incident.telling import tell
 
 FACTS = "{money: {promql: 'loss{service=\"{{service}}\"}'}}"
@@ -158,6 +158,16 @@ def test_that_people_have_been_needed_for_long_is_told_in_its_own_words():
     told = [tell(event) for _, event in story.story.happened]
     assert "people have been needed for 30m" in told
     assert not [line for line in told if "nobody has answered" in line]
+
+
+def test_a_jump_in_shadow_rings_nobody_and_says_once_whom_it_would_have_rung():
+    story = Playbook(jumping("{facts: {money: {at_least: 500}}, to: L3, mode: shadow}")).fires().paged("L1:pd-ada")
+    story.when(Measured({"money": 600.0})).when(Measured({"money": 700.0})).paged()
+    [would] = [tell(event) for _, event in story.story.happened if isinstance(event, WouldJump)]
+    assert would == (
+        "L3 would be rung (in shadow: it is not): "
+        "SEV-5 and worse while money >= 500 rings up to L3 at once (rules.yaml:14)"
+    )
 
 
 # ---- the provider escalates -------------------------------------------------------------------------------------
