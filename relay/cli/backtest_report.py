@@ -14,7 +14,7 @@ from rich.table import Table
 from relay.cli.plot import columns_of, draw
 from relay.config.types import spell
 from relay.reports.backtest import Grid, Outcome, Recorded, envelope, present
-from relay.reports.tradeoffs import Asked, by_threshold, by_wait, each, whole
+from relay.reports.tradeoffs import Asked, better_threshold, better_wait, by_threshold, by_wait, each, whole
 
 MOST_SERIES = 10
 MOST_MISSED = 10
@@ -39,6 +39,8 @@ def show(expr: str, asked: Asked, warnings: Sequence[str], compare: bool) -> Non
     console.print(_tradeoff("for", _marked(by_wait(asked), asked.wait, spell), compare))
     if asked.comparison and (rows := by_threshold(asked)):
         console.print(_tradeoff("threshold", _marked(rows, asked.comparison.number, _number), compare))
+    for line in _suggestions(asked, compare):
+        console.print(escape(line))
 
 
 def as_plain(expr: str, asked: Asked, warnings: Sequence[str]) -> dict[str, Any]:
@@ -60,6 +62,8 @@ def as_plain(expr: str, asked: Asked, warnings: Sequence[str]) -> dict[str, Any]
         ],
         "series": [{"labels": dict(labels), **_plain(outcome)} for labels, outcome in each(asked)],
         "by_for": [{"for": wait.total_seconds(), **_plain(outcome)} for wait, outcome in by_wait(asked)],
+        "better_for": better[0].total_seconds() if (better := better_wait(asked)) else None,
+        "better_threshold": nearest[0] if (nearest := better_threshold(asked)) else None,
         "by_threshold": [{"threshold": number, **_plain(outcome)} for number, outcome in by_threshold(asked)],
     }
 
@@ -126,6 +130,20 @@ def _summary(asked: Asked, told: Outcome, compare: bool) -> Iterable[str]:
         yield from _missed([one for one in asked.incidents if one.id not in told.delays])
     elif compare:
         yield "Relay has recorded no such incident in that time."
+
+
+def _suggestions(asked: Asked, compare: bool) -> Iterable[str]:
+    """What would page less for nothing, and as well for what is something."""
+    catches = ", and catches every incident that it catches now" if compare and asked.incidents else ""
+    beside = "" if catches else " (no incidents are known: see that it would still fire when it must, or give --url)"
+    if wait := better_wait(asked):
+        yield f"With for: {spell(wait[0])} it fires {_shortly(wait[1])}{catches}{beside}."
+    if threshold := better_threshold(asked):
+        yield f"With the threshold {_number(threshold[0])} it fires {_shortly(threshold[1])}{catches}{beside}."
+
+
+def _shortly(told: Outcome) -> str:
+    return f"{_times(told.firings)}, {told.short or 'none'} of them short"
 
 
 def _times(count: int) -> str:

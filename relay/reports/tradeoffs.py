@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import isfinite
+from typing import TypeVar
 
 from relay.config.promql import Comparison
 from relay.reports.backtest import Grid, Outcome, Recorded, Run, Samples, firings, nearby, outcome, runs
+
+Value = TypeVar("Value", timedelta, float)
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (0, 1, 2, 5, 10, 15, 30))
 
@@ -68,6 +71,28 @@ def by_wait(asked: Asked) -> list[tuple[timedelta, Outcome]]:
     """The rule with other durations of `for`."""
     true = asked.true()
     return [(wait, asked.outcome(true, wait)) for wait in sorted({*WAITS, asked.wait})]
+
+
+def better_wait(asked: Asked) -> tuple[timedelta, Outcome] | None:
+    """The shortest `for` with the fewest short firings that catches every incident that is caught as asked.
+
+    None where nothing is better: where as few are short as asked.
+    """
+    return _better(asked, by_wait(asked))
+
+
+def better_threshold(asked: Asked) -> tuple[float, Outcome] | None:
+    """The same of thresholds: the one nearest to that asked for."""
+    number = asked.comparison.number if asked.comparison else 0.0
+    return _better(asked, sorted(by_threshold(asked), key=lambda row: abs(row[0] - number)))
+
+
+def _better(asked: Asked, rows: Sequence[tuple[Value, Outcome]]) -> tuple[Value, Outcome] | None:
+    """The first of the rows with the fewest short firings: rows stand in the order in which they are preferred."""
+    met = whole(asked)
+    as_good = [row for row in rows if row[1].firings and row[1].delays.keys() >= met.delays.keys()]
+    best = min(as_good, key=lambda row: row[1].short, default=None)
+    return best if best and best[1].short < met.short else None
 
 
 def by_threshold(asked: Asked) -> list[tuple[float, Outcome]]:

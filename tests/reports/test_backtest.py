@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay.config.promql import Comparison, comparison, read_query
 from relay.reports.backtest import Grid, Recorded, envelope, firings, nearby, outcome, present, runs, union
-from relay.reports.tradeoffs import Asked, Series, by_threshold, by_wait, each, whole
+from relay.reports.tradeoffs import Asked, Series, better_threshold, better_wait, by_threshold, by_wait, each, whole
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -132,6 +133,25 @@ def test_the_trade_offs_hold_the_rule_as_it_was_asked():
     assert dict(by_threshold(asked))[2.0] == whole(asked)
     assert dict(by_wait(asked))[timedelta()].firings == 11
     assert dict(by_threshold(asked))[3.0].firings == 0
+
+
+def test_what_fires_less_for_nothing_and_catches_as_much_is_found():
+    samples = [0.0, 3.0, 3.0, 0.0] * 10 + [9.0] * 20  # ten blips, and an outage that is worse
+    outage = [Recorded("INC-1", "the outage", START + minutes(40), None)]
+    asked = Asked(grid(60), timedelta(), minutes(5), Comparison("x", ">", 2.0), [Series({}, samples)], outage)
+    assert whole(asked).short == 10
+    wait, told = better_wait(asked)
+    assert (wait, told.firings, told.short) == (minutes(2), 1, 0)
+    threshold, told = better_threshold(asked)
+    assert (threshold, told.firings, told.short) == (3.0, 1, 0)
+    assert better_wait(replace(asked, wait=minutes(5))) is None  # nothing is better
+
+
+def test_nothing_is_better_that_misses_what_was_caught():
+    samples = [3.0, 3.0, 0.0] * 10
+    blip = [Recorded("INC-1", "a blip that mattered", START, START + minutes(1))]
+    asked = Asked(grid(30), timedelta(), minutes(5), Comparison("x", ">", 2.0), [Series({}, samples)], blip)
+    assert (better_wait(asked), better_threshold(asked)) == (None, None)
 
 
 def test_an_expression_that_compares_nothing_is_true_wherever_it_has_a_sample():
