@@ -63,7 +63,8 @@ HeaderValue = Annotated[str, AfterValidator(_one_line)]
 OWN_LABELS = ("check", "service", "layer", "role", "location", "kind", "instance")
 """Labels that every series of a check has."""
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_own)]
-Timeout = Annotated[Duration, at_least(timedelta(milliseconds=1)), at_most(timedelta(minutes=5))]
+MOST_TIMEOUT = timedelta(minutes=5)
+Timeout = Annotated[Duration, at_least(timedelta(milliseconds=1)), at_most(MOST_TIMEOUT)]
 IpProtocol = Literal["any", "ip4", "ip6"]
 
 
