@@ -111,4 +111,4 @@ def _keys_of(document: Any) -> Iterator[str]:
 def _secret(key: str) -> bool:
     """Whether a key names what is not everybody's: files of keys, tokens and passwords, secrets, certain headers."""
     key = key.lower()
-    return (key.endswith("_file") and key != "ca_file") or "secret" in key or key in _SHOWN
+    return (key.endswith(("_file", "_files")) and key != "ca_file") or "secret" in key or key in _SHOWN

@@ -8,7 +8,11 @@ from pydantic import TypeAdapter
 from test_worker import FAST, TOKEN, Site, until, working
 
 from relay.clock import WallClock
+from relay.demo.processes import free_port
+from synthetic.always import ALWAYS
 from synthetic.checks import Module
+from synthetic.execute import execute
+from synthetic.exposition import HELP
 from synthetic.history import KEPT, MOST, OF_EACH, History
 from synthetic.inquiry import Inquiry, read_inquiry
 from synthetic.run import Result
@@ -110,6 +114,36 @@ async def test_a_wrong_target_is_answered_in_words(tmp_path):
             assert answer.status == 400
             assert (await answer.text()).startswith("the target of icmp is wrong: write a host's name or address")
         assert worker.history.all() == []
+
+
+# ---- what is always told ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("http", {}), ("tcp", {}), ("tls", {}), ("dns", {"query": "a.example"}), ("icmp", {}), ("grpc", {})],
+)
+async def test_a_run_that_ends_at_once_tells_what_rules_stand_on(kind, more):
+    host = "127.0.0.1" if kind == "icmp" else f"127.0.0.1:{free_port()}"
+    target = f"http://{host}" if kind == "http" else host
+    nowhere = await execute(module(kind, ip_protocol="ip6", **more), target, WallClock())
+    assert nowhere.reason == "dns_failed"
+    assert ALWAYS[kind].items() <= nowhere.samples.items()
+    assert {name for name, _ in ALWAYS[kind]} <= HELP.keys()
+    assert nowhere.samples["probe_ip_protocol", ""] == 0
+    if kind != "icmp":
+        refused = await execute(module(kind, **more), target, WallClock())
+        assert refused.reason == "connect_refused"
+        assert ALWAYS[kind].keys() <= refused.samples.keys()
+        assert refused.samples["probe_ip_protocol", ""] == 4
+
+
+async def test_the_rule_that_everybody_copies_fires(tmp_path):
+    async with (
+        working(tmp_path, "modules: {http_2xx: {kind: http}}") as (_, client, url),
+        client.get(f"{url}/probe?target=127.0.0.1:{free_port()}") as answer,
+    ):
+        assert "\nprobe_http_status_code 0.0\n" in await answer.text()  # probe_http_status_code <= 199 or >= 400
 
 
 # ---- another host's name ----------------------------------------------------------------------------------------
