@@ -94,7 +94,9 @@ def convert_file(path: Path) -> tuple[str, list[str]]:
         try:
             ProbeFile.model_validate({"modules": {name: modules[name]}})
         except ValidationError as wrong:
-            left.append(f"{name}: {wrong.errors()[0]['msg']}: left out")
+            first = wrong.errors()[0]
+            way = ".".join(map(str, first["loc"][3:]))  # after modules, the name and the kind
+            left.append(f"{name}: {way}{': ' if way else ''}{first['msg'].removeprefix('Value error, ')}: left out")
             del modules[name]
     return yaml.safe_dump({"modules": modules}, sort_keys=False, allow_unicode=True), left
 
@@ -252,7 +254,9 @@ def _tls(own: _Part) -> dict[str, Any]:
 def _tcp(own: _Part) -> dict[str, Any]:
     steps = [step for one in own.parts("query_response") for step in _steps(one)]
     tls, encrypted = _tls(own), own.take("tls", False)
-    return _filled({"conversation": steps}) | ({"tls": tls} if encrypted or {"starttls": True} in steps else {})
+    # blackbox_exporter limits how long a line is, not how much is said
+    held = {"conversation": steps, "max_bytes": MOST_BODY} if steps else {}
+    return held | ({"tls": tls} if encrypted or {"starttls": True} in steps else {})
 
 
 def _steps(one: _Part) -> list[dict[str, Any]]:

@@ -26,7 +26,10 @@ def convert(tmp_path, prober, keys=None, **more):
     text, left = convert_file(file)
     modules = yaml.safe_load(text)["modules"]
     ProbeFile.model_validate({"modules": modules})
-    plain = {"kind": prober, "timeout": "120s"} | ({"max_body_bytes": MOST_BODY} if prober == "http" else {})
+    plain = {"kind": prober, "timeout": "120s"} | {
+        "http": {"max_body_bytes": MOST_BODY},
+        "tcp": {"max_bytes": MOST_BODY},
+    }.get(prober, {})
     found = modules.get("m")
     return found and {key: value for key, value in found.items() if plain.get(key) != value}, left
 
@@ -124,7 +127,12 @@ def test_a_timeout_may_be_one_of_gos(tmp_path, written, ours):
             {"headers_match": {"A": "b"}},
             "m: http.fail_if_header_not_matches.0.allow_missing has no counterpart: written as a header that has",
         ),
-        ("http", {"fail_if_header_matches": [{"regexp": "b"}]}, None, "m: String should match pattern"),
+        (
+            "http",
+            {"fail_if_header_matches": [{"regexp": "b"}]},
+            None,
+            "m: headers_match..[key]: String should match pattern",
+        ),
         (
             "http",
             {"preferred_ip_protocol": "ip4"},
@@ -133,14 +141,14 @@ def test_a_timeout_may_be_one_of_gos(tmp_path, written, ours):
         ),
         ("tcp", {"query_response": "x"}, {}, "m: tcp.query_response is no list: left out"),
         ("tcp", {"query_response": ["x"]}, {}, "m: tcp.query_response.0 is no mapping: left out"),
-        ("tcp", {"query_response": [{"expect": "("}]}, None, "m: "),
+        ("tcp", {"query_response": [{"expect": "("}]}, None, "m: conversation.0.expect: write a regular expression"),
         (
             "dns",
             {**QUERY, "validate_answer_rrs": {"fail_if_all_match_regexp": ["a"]}},
             {"type": "ANY", "query": "a.example"},
             "m: dns.validate_answer_rrs.fail_if_all_match_regexp has no counterpart",
         ),
-        ("dns", {}, None, "m: Field required"),
+        ("dns", {}, None, "m: query: Field required"),
     ],
 )
 def test_what_has_none_is_said(tmp_path, prober, keys, ours, said):
