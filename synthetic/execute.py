@@ -6,6 +6,7 @@ import time
 import structlog
 
 from relay.clock import Clock
+from synthetic.always import ALWAYS
 from synthetic.checks import Check, Module
 from synthetic.probes import probe_of
 from synthetic.run import Failed, Result, Run
@@ -16,6 +17,7 @@ log = structlog.get_logger()
 async def execute(keys: Check | Module, target: str, clock: Clock) -> Result:
     """Run a probe against a target. Whatever happens, it ends by its timeout, with a result."""
     began_at, run = clock.now(), Run()
+    run.samples.update(ALWAYS.get(keys.kind, {}))
     reason = text = ""
     try:
         async with asyncio.timeout(keys.timeout.total_seconds()):

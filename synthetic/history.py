@@ -1,4 +1,4 @@
-"""The last results with their logs, for people: those that failed are kept longer."""
+"""The last results with their logs, for people: of each check some that failed, so that no other can push them out."""
 
 import itertools
 from collections import deque
@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from synthetic.run import Result
 
 KEPT = 100
+"""Successes; and failures of `/probe`, which anybody can bring about."""
+OF_EACH = 5
+"""Failures of one check."""
+MOST = 2000
+"""Failures of all checks: when ten thousand fail, their logs must not take the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +26,46 @@ class Remembered:
 
 
 class History:
-    """The last hundred results, and the last hundred that failed."""
+    """The last hundred successes, the last five failures of each check, and the last hundred of `/probe`."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._last: deque[Remembered] = deque(maxlen=kept)
-        self._failed: deque[Remembered] = deque(maxlen=kept)
+        self._well: deque[Remembered] = deque(maxlen=KEPT)
+        self._asked: deque[Remembered] = deque(maxlen=KEPT)
+        self._failed: dict[int, Remembered] = {}
+        """By id, the oldest first."""
+        self._of: dict[str, deque[int]] = {}
 
-    def add(self, name: str, target: str, result: Result) -> None:
-        """Remember a result."""
+    def add(self, name: str, target: str, result: Result) -> Remembered:
+        """Remember a run of a check."""
         one = Remembered(next(self._numbers), name, target, result)
-        (self._last if result.success else self._failed).append(one)
+        if result.success:
+            self._well.append(one)
+            return one
+        self._failed[one.id] = one
+        own = self._of.setdefault(name, deque())
+        own.append(one.id)
+        if len(own) > OF_EACH:
+            del self._failed[own.popleft()]
+        elif len(self._failed) > MOST:
+            self._forget(next(iter(self._failed)))
+        return one
+
+    def add_asked(self, module: str, target: str, result: Result) -> Remembered:
+        """Remember a run of `/probe`."""
+        one = Remembered(next(self._numbers), module, target, result)
+        (self._well if result.success else self._asked).append(one)
+        return one
+
+    def _forget(self, id_: int) -> None:
+        name = self._failed.pop(id_).name
+        self._of[name].popleft()
+        if not self._of[name]:
+            del self._of[name]
 
     def all(self) -> list[Remembered]:
         """Everything that is remembered, the newest first."""
-        return sorted((*self._last, *self._failed), key=lambda one: -one.id)
+        return sorted((*self._well, *self._asked, *self._failed.values()), key=lambda one: -one.id)
 
     def find(self, id_: int) -> Remembered | None:
         """One of them."""

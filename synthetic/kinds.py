@@ -1,7 +1,9 @@
 """What can be written about each kind of probe, in checks and in modules alike."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from string import Template
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
@@ -43,6 +45,12 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _not_own(name: str) -> str:
+    if name in OWN_LABELS or name.startswith("__"):
+        raise ValueError(f"write another label than {name}, which has a meaning already")
+    return name
+
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 OneRegex = Annotated[
@@ -52,7 +60,11 @@ Status = Annotated[str, BeforeValidator(_read_status), Field(pattern=r"^[1-5](xx
 """A status code, or a class of them: 204, 2xx."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, AfterValidator(_one_line)]
-Timeout = Annotated[Duration, at_least(timedelta(milliseconds=1)), at_most(timedelta(minutes=5))]
+OWN_LABELS = ("check", "service", "layer", "role", "location", "kind", "instance")
+"""Labels that every series of a check has."""
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_own)]
+MOST_TIMEOUT = timedelta(minutes=5)
+Timeout = Annotated[Duration, at_least(timedelta(milliseconds=1)), at_most(MOST_TIMEOUT)]
 IpProtocol = Literal["any", "ip4", "ip6"]
 
 
@@ -127,18 +139,33 @@ class HttpKeys(Section):
         return self
 
 
+class Line(Template):
+    """A line in which `${1}` or `${name}` stands for a group of the expression that was met last."""
+
+    idpattern = r"(?a:[0-9]+|[_a-z][_a-z0-9]*)"
+
+
 class Exchange(Section):
-    """One step of a conversation: exactly one of its keys."""
+    """One step of a conversation: exactly one of its keys, but for labels."""
 
     send: str | None = None
+    """`${1}` stands for the first group of the `expect` before, `$$` for a dollar sign."""
     expect: OneRegex | None = None
+    labels: dict[LabelName, str] = {}  # noqa: RUF012
+    """Of `probe_expect_info`, for the line that was expected: its groups, as in `send`."""
     starttls: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one_step(self) -> "Exchange":
-        if len(self.model_fields_set) != 1:
+        if len(self.model_fields_set - {"labels"}) != 1:
             raise ValueError("write one of send, expect and starttls in each step")
+        if self.labels and self.expect is None:
+            raise ValueError("write labels beside an expect: they tell of the line that was expected")
         return self
+
+    def texts(self) -> Iterator[str]:
+        """Every text in which groups may be named."""
+        yield from (self.send or "", *self.labels.values())
 
 
 class TcpKeys(Section):
@@ -152,10 +179,19 @@ class TcpKeys(Section):
     max_bytes: Annotated[int, Field(ge=1, le=MOST_BODY)] = 64 * 1024
 
     @model_validator(mode="after")
-    def _encrypt_once(self) -> "TcpKeys":
-        started = sum(step.starttls is True for step in self.conversation)
-        if started > 1:
+    def _possible(self) -> "TcpKeys":
+        if sum(step.starttls is True for step in self.conversation) > 1:
             raise ValueError("write starttls once")
+        groups: set[str] = set()
+        for step in self.conversation:
+            if step.expect:
+                found = step.expect.compiled
+                groups = {*map(str, range(found.groups + 1)), *found.groupindex}
+            for text in step.texts():
+                if not Line(text).is_valid():
+                    raise ValueError("name groups as ${1} or ${name}, and write $$ for a dollar sign")
+                if unknown := set(Line(text).get_identifiers()) - groups:
+                    raise ValueError(f"the expression expected before has no group ${{{min(unknown)}}}")
         return self
 
 
@@ -182,6 +218,10 @@ class DnsKeys(Section):
     answers: tuple[str, ...] = ()
     """Each of them has to be in the answer, as a zone file writes it: `192.0.2.1`, `10 mx1.example.com.`"""
     answers_match: tuple[OneRegex, ...] = ()
+    """Each has to be met by a record: by its value, or as a whole (`shop.example.\\t60\\tIN\\tA\\t192.0.2.1`)."""
+    answers_all_match: tuple[OneRegex, ...] = ()
+    """Each of them has to be met by every record; there has to be one."""
+    answers_lack: tuple[OneRegex, ...] = ()
 
 
 class IcmpKeys(Section):

@@ -8,23 +8,19 @@ from typing import Any
 
 from aiohttp import web
 from prometheus_client import Gauge
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from relay.clock import Clock
 from relay.config.complaints import Rejected
 from relay.config.types import spell
 from synthetic.checks import Check
-from synthetic.execute import execute
 from synthetic.exposition import TEXT, write_once
 from synthetic.history import Remembered, tell
+from synthetic.inquiry import read_inquiry
 from synthetic.push import written
 from synthetic.run import Result
 from synthetic.worker import Worker
 
 MOST_BYTES = 64 * 1024
-SPARE = 0.5
-"""Seconds of Prometheus' scrape timeout that are left for the answer's way, as in blackbox_exporter."""
-
 RELOAD_OK = Gauge("relay_synthetic_config_last_reload_successful", "1 if the probe files last read are in use.")
 
 
@@ -36,13 +32,18 @@ class Asked(BaseModel):
     checks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _something(self) -> "Asked":
+        if not self.checks and not self.tags:
+            raise ValueError("name checks or tags: that nothing ran must not look like success")
+        return self
+
 
 class Server:
     """Answers for one worker. `reload` takes the files anew, and gives what is wrong with them."""
 
-    def __init__(self, worker: Worker, clock: Clock, token: str, reload: Callable[[], Rejected | None]) -> None:
+    def __init__(self, worker: Worker, token: str, reload: Callable[[], Rejected | None]) -> None:
         self._worker = worker
-        self._clock = clock
         self._token = token
         self._reload = reload
 
@@ -72,20 +73,20 @@ class Server:
 
     async def probe(self, request: web.Request) -> web.Response:
         """Run a module against a target, as `/probe` of blackbox_exporter."""
-        name, target = request.query.get("module", "http_2xx"), request.query.get("target", "")
-        module = self._worker.checks.modules.get(name)
-        if module is None:
-            return web.Response(status=400, text=f'Unknown module "{name}"\n')
-        if not target:
-            return web.Response(status=400, text="Target parameter is missing\n")
-        asked = module.model_copy(update={"timeout": min(module.timeout, _scrape_timeout(request, module.timeout))})
-        if module.kind in ("http", "journey", "browser") and "://" not in target:
-            target = f"http://{target}"
-        result = await execute(asked, target, self._clock)
-        self._worker.history.add(name, target, result)
+        patience = request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", "")
+        try:
+            inquiry = read_inquiry(request.query, patience, self._worker.checks.modules)
+        except ValueError as wrong:
+            return web.Response(status=400, text=f"{wrong}\n")
+        if inquiry.shows_secrets:  # else anybody could have them sent to a server of their own
+            self._require(request, f'the module "{inquiry.module}" shows secrets to its target: ')
+        remembered = await self._worker.ask(inquiry)
+        if remembered is None:
+            return web.Response(status=503, text="too many probes are running: ask again later\n")
+        text = write_once(remembered.result)
         if request.query.get("debug") == "true":
-            return web.Response(text=tell(self._worker.history.all()[0]) + "\n" + write_once(result))
-        return web.Response(body=write_once(result).encode(), headers={"Content-Type": TEXT})
+            return web.Response(text=f"{tell(remembered)}\n{text}")
+        return web.Response(body=text.encode(), headers={"Content-Type": TEXT})
 
     async def logs(self, request: web.Request) -> web.Response:
         """The log of one run."""
@@ -160,22 +161,20 @@ class Server:
         try:
             asked = Asked.model_validate_json(await request.read())
         except ValidationError as wrong:
-            said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong.errors())
-            return web.json_response({"error": said}, status=422)
+            return web.json_response({"error": _in_words(wrong)}, status=422)
+        if missing := self._worker.unknown(asked.checks, asked.tags):
+            return web.json_response({"error": f"there is no such check or tag here: {', '.join(missing)}"}, status=404)
         names = [*asked.checks, *self._worker.tagged(asked.tags)]
         results = await self._worker.run_now(dict.fromkeys(names))
-        known = {check.name for check, _ in results}
-        if missing := [name for name in asked.checks if name not in known]:
-            return web.json_response({"error": f"there is no such check here: {', '.join(missing)}"}, status=404)
         told = [describe(check, result, self._worker.location) for check, result in results]
         return web.json_response({"location": self._worker.location, "results": told})
 
-    def _require(self, request: web.Request) -> None:
+    def _require(self, request: web.Request, why: str = "") -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not self._token:
-            raise web.HTTPForbidden(text="this worker has no token: start it with --token-file")
+            raise web.HTTPForbidden(text=f"{why}this worker has no token: start it with --token-file")
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode()):
-            raise web.HTTPUnauthorized(text="the token is missing, or another one")
+            raise web.HTTPUnauthorized(text=f"{why}the token is missing, or another one")
 
 
 def describe(check: Check, result: Result, location: str) -> dict[str, Any]:
@@ -195,10 +194,6 @@ def describe(check: Check, result: Result, location: str) -> dict[str, Any]:
     }
 
 
-def _scrape_timeout(request: web.Request, default: Any) -> Any:
-    """What Prometheus will wait for, less a little."""
-    try:
-        seconds = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
-    except ValueError:
-        return default
-    return type(default)(seconds=max(0.1, seconds - SPARE)) if 0 < seconds < 3600 else default
+def _in_words(wrong: ValidationError) -> str:
+    said = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in wrong.errors()]
+    return "; ".join(f"{way}: {text}" if way else text for way, text in said)

@@ -47,7 +47,7 @@ class Service:
     ) -> None:
         """Probe until SIGTERM or SIGINT. Raises OSError for the address. `ready` is told the port."""
         stop = _until_a_signal(self.reload)
-        server = Server(self.worker, WallClock(), self._token, self.reload)
+        server = Server(self.worker, self._token, self.reload)
         runner = web.AppRunner(server.build(), access_log=None, shutdown_timeout=GRACE)
         await runner.setup()
         try:

@@ -18,7 +18,8 @@ from relay.clock import Clock
 from synthetic.checks import Check, Checks
 from synthetic.execute import execute
 from synthetic.exposition import Exposition
-from synthetic.history import History
+from synthetic.history import History, Remembered
+from synthetic.inquiry import Inquiry
 from synthetic.run import Result
 from synthetic.watch import State, Watch
 
@@ -50,12 +51,16 @@ class Worker:
         self._suspected = suspected
         """Called when a check fails for the first time: others may look, too."""
         self._places = asyncio.Semaphore(at_once)
+        self._asked = asyncio.Semaphore(at_once)
+        """Places for `/probe`, apart: whoever asks must not keep checks from running."""
         self._browsers = asyncio.Semaphore(BROWSERS_AT_ONCE)
         self._due: list[tuple[float, int, str, bool]] = []
         """When, a number that breaks ties, which check, and whether it is planned (and so comes again)."""
         self._numbers = itertools.count()
         self._watches: dict[str, Watch] = {}
         self._running: dict[str, asyncio.Task[Result]] = {}
+        self._began: dict[str, float] = {}
+        """When the run of a check that is under way, or the last one, was begun."""
         self._ended: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._mine: dict[str, Check] = {}
@@ -97,10 +102,31 @@ class Worker:
             await asyncio.gather(*running, return_exceptions=True)  # journeys clean up
 
     async def run_now(self, names: Iterable[str]) -> list[tuple[Check, Result]]:
-        """Run checks at once, and wait for what comes of it; one that runs already is waited for."""
+        """Run checks at once, and wait for what comes of it. A run that had begun before does not count."""
         chosen = [self._mine[name] for name in names if name in self._mine]
-        results = await asyncio.gather(*(asyncio.shield(self._task(check, _time())) for check in chosen))
+        results = await asyncio.gather(*map(self._anew, chosen))
         return list(zip(chosen, results, strict=True))
+
+    async def _anew(self, check: Check) -> Result:
+        """Run a check, once no run is under way that had begun earlier; those who wait together share one."""
+        asked = _time()
+        while (task := self._running.get(check.name)) and self._began[check.name] < asked:
+            await asyncio.wait([task])
+        return await asyncio.shield(self._task(check, _time()))
+
+    async def ask(self, inquiry: Inquiry) -> Remembered | None:
+        """Run a module for `/probe`; gives nothing when too many run already."""
+        places = self._browsers if inquiry.keys.kind == "browser" else self._asked
+        if places.locked():
+            return None
+        async with places:
+            result = await execute(inquiry.keys, inquiry.target, self._clock)
+        return self.history.add_asked(inquiry.module, inquiry.target, result)
+
+    def unknown(self, names: Sequence[str], tags: Sequence[str]) -> list[str]:
+        """Which of these names and tags no check here has."""
+        here = {tag for check in self._mine.values() for tag in check.tags}
+        return [*(name for name in names if name not in self._mine), *(tag for tag in tags if tag not in here)]
 
     def tagged(self, tags: Sequence[str]) -> list[str]:
         """Names of the checks here that have one of the tags."""
@@ -127,6 +153,7 @@ class Worker:
     def _task(self, check: Check, due: float) -> asyncio.Task[Result]:
         task = self._running.get(check.name)
         if task is None:
+            self._began[check.name] = _time()
             task = self._running[check.name] = asyncio.create_task(self._once(check, due))  # noqa: TID251
             task.add_done_callback(lambda done: self._ends(check, done))
         return task

@@ -11,16 +11,18 @@ from relay.cli.output import as_json
 from relay.clock import WallClock
 from relay.config.complaints import Complaint, Rejected, unreadable
 from relay.config.document import Unreadable, read
+from relay.config.files import read_all
 from relay.config.matchers import Matcher
 from relay.config.settings import load_settings
 from relay.config.upstream import lint as upstream
 from relay.config.upstream.lint import WATCHDOG
-from relay.engine.ruleset import Ruleset, load
+from relay.engine.ruleset import RuleFile, Ruleset, load
 from relay.engine.scenario import find_scenarios, read_scenarios
 from relay.incident.lint import lint
 from relay.incident.routing import branches
 from relay.store.database import StoreUnusable
 from relay.store.recording import Recording
+from synthetic.checks import ProbeFile
 from synthetic.checks import load as load_probes
 
 MOST_RECORDED = 20_000
@@ -59,11 +61,14 @@ def check(
     RULES is a directory or a file; "rules" when left out.
     """
     complaints: tuple[Complaint, ...] = ()
-    said = []
+    said: list[str] = []
     watchdog: Sequence[Matcher] = WATCHDOG
-    if rules or not alertmanager:
+    where = rules or Path("rules")
+    if rules and _hold_probes(rules):
+        complaints, said = _probes(rules)
+    elif rules or not alertmanager:
         try:
-            ruleset = load(rules or Path("rules"), secrets=secrets)
+            ruleset = load(where, secrets=secrets)
         except Rejected as rejected:
             complaints = rejected.complaints
         else:
@@ -71,16 +76,12 @@ def check(
             complaints = (*ruleset.warnings, *lint(ruleset.rules, WallClock().now(), recorded))
             watchdog = ruleset.rules.watchdog
             said.append(_summary(ruleset))
-            wrong = _tests(rules or Path("rules"), ruleset)
-            complaints += wrong
-            if wrong:
-                said.clear()
-        found, checks = _probes(rules or Path("rules"))
-        complaints += found
-        if found:
-            said.clear()
-        elif checks:
-            said.append(f"{checks} synthetic check{'s' if checks != 1 else ''} in order")
+            if wrong := _tests(where, ruleset):
+                complaints, said = (*complaints, *wrong), []
+        if (where / "probes").is_dir():
+            found, checked = _probes(where / "probes")
+            complaints += found
+            said = [] if found else [*said, *checked]
     if alertmanager:
         found = _lint_upstream(alertmanager, watchdog)
         complaints += found
@@ -109,14 +110,23 @@ def _tests(rules: Path, ruleset: Ruleset) -> tuple[Complaint, ...]:
     return ()
 
 
-def _probes(rules: Path) -> tuple[tuple[Complaint, ...], int]:
-    """What is wrong with the probe files below the rules, and how many checks they hold."""
-    if not (rules / "probes").is_dir():
-        return (), 0
+def _hold_probes(path: Path) -> bool:
+    """Whether these are files of synthetic probes, and no rules."""
     try:
-        return (), len(load_probes(rules / "probes").checks)
+        documents, _ = read_all(path)
+    except Rejected:
+        return False
+    keys = {key for document in documents for key in document.data}
+    return bool(keys & ProbeFile.model_fields.keys()) and not keys & RuleFile.model_fields.keys()
+
+
+def _probes(path: Path) -> tuple[tuple[Complaint, ...], list[str]]:
+    """What is wrong with probe files, or what to say of them when nothing is."""
+    try:
+        checks = len(load_probes(path).checks)
     except Rejected as rejected:
-        return rejected.complaints, 0
+        return rejected.complaints, []
+    return (), [f"{checks} synthetic check{'s' if checks != 1 else ''} in order"]
 
 
 def _lint_upstream(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, ...]:

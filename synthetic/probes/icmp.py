@@ -16,6 +16,12 @@ _NUMBERS = itertools.count(1)
 _REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _PROTOCOL = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
+_IP_RECVTTL = getattr(socket, "IP_RECVTTL", 12)  # Python does not name it everywhere; 12 is Linux'
+_TELL_HOPS = {
+    socket.AF_INET: (socket.IPPROTO_IP, _IP_RECVTTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT),
+}
+_HOPS = ((socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT))
 _HOW = (
     "this user may send no pings: allow it with sysctl net.ipv4.ping_group_range='0 2147483647', or with the "
     "capability NET_RAW"
@@ -39,13 +45,15 @@ async def probe(keys: IcmpKeys, target: str, run: Run) -> None:
         try:
             await loop.sock_sendto(pinging, packet, (place.address, 0))
             while True:
-                answer, sender = await loop.sock_recvfrom(pinging, 65536)
-                if sender[0] == place.address and _answers(answer, place, raw, mark, number, payload):
+                answer, sender, hops = await _receive(pinging)
+                if sender == place.address and _answers(answer, place, raw, mark, number, payload):
                     break
         except OSError as error:
             raise Failed("connect_unreachable", f"{place.address} cannot be pinged: {error.strerror}") from None
     seconds = time.perf_counter() - sent
     run.measure("probe_icmp_duration_seconds", seconds, label("phase", "rtt"))
+    if hops is not None:
+        run.measure("probe_icmp_reply_hop_limit", hops)
     run.note(f"{place.address} answers after {seconds * 1000:.2f} ms")
 
 
@@ -58,8 +66,22 @@ def _open(family: int) -> socket.socket:
         except OSError as error:
             raise Failed("unsupported", f"this machine has no such pings: {error.strerror}") from None
         opened.setblocking(False)
+        opened.setsockopt(*_TELL_HOPS[socket.AddressFamily(family)], 1)
         return opened
     raise Failed("unsupported", _HOW)
+
+
+async def _receive(pinging: socket.socket) -> tuple[bytes, str, int | None]:
+    """Give a packet, its sender, and its hop limit (TTL)."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pinging.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(pinging.fileno())
+    packet, beside, _, sender = pinging.recvmsg(65536, socket.CMSG_SPACE(struct.calcsize("i")))
+    hops = (struct.unpack("i", data)[0] for level, kind, data in beside if (level, kind) in _HOPS)
+    return packet, str(sender[0]), next(hops, None)
 
 
 def _packet(family: int, mark: int, number: int, payload: bytes) -> bytes:

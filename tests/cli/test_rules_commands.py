@@ -82,6 +82,19 @@ class TestCheck:
         assert 'a_test.yaml:6:18: unknown key "payed"' in said.stdout
         assert 'did you mean "paged"?' in said.stdout
 
+    @pytest.mark.parametrize("name", ["probes", "probes/a.yaml", "elsewhere"])
+    def test_probe_files_alone_are_checked_as_such(self, tmp_path, name):
+        for folder in ("probes", "elsewhere"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.yaml").write_text(
+                "locations: [eu]\nchecks:\n  - {name: a, kind: tcp, target: 'db:5432'}\n"
+            )
+        assert relay("check", str(tmp_path / name)).stdout == "1 synthetic check in order\n"
+        for folder in ("probes", "elsewhere"):
+            (tmp_path / folder / "a.yaml").write_text("locations: [eu]\ncheck: []\n")
+        said = relay("check", str(tmp_path / name))
+        assert (said.exit_code, 'unknown key "check"' in said.stdout, "rotations" in said.stdout) == (1, True, False)
+
     def test_mistakes_for_machines(self, tmp_path):
         path = tmp_path / "rules.yaml"
         path.write_text("route: {policy: payment, group_bye: [service]}\n")

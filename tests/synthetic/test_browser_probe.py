@@ -133,7 +133,7 @@ async def test_screenshots_are_for_those_who_may_see_them(shop, tmp_path):
     worker = Worker(load(tmp_path), "fra", WallClock())
     ((check, result),) = await worker.run_now(["wall"])
     assert base64.b64decode(describe(check, result, "fra")["screenshot"]) == result.screenshot != b""
-    server = Server(worker, WallClock(), "worker-token", lambda: None)
+    server = Server(worker, "worker-token", lambda: None)
     bearer = {"Authorization": "Bearer worker-token"}
     async with TestClient(TestServer(server.build())) as client:
         assert (await client.get("/screenshot?id=1")).status == 401

@@ -184,7 +184,7 @@ def test_a_configuration_of_blackbox_exporter_becomes_modules(tmp_path):
     assert "status:\n    - '200'\n    - '204'" in done.stdout
     assert "encrypted: true" in done.stdout
     assert "redirects: 0" in done.stdout
-    assert "kind: grpc\n    health_of: shop.Cart\n    tls:\n      ca_file: /ca.pem" in done.stdout
+    assert "kind: grpc\n    timeout: 120s\n    health_of: shop.Cart\n    tls:\n      ca_file: /ca.pem" in done.stdout
     assert "ip_protocol: ip4" in done.stdout
 
 

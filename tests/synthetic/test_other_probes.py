@@ -1,6 +1,7 @@
 """The probes tcp, tls, dns and icmp, against real sockets."""
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 
 import dns.flags
@@ -9,7 +10,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 from places import certificate, dripping, listening, silent
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from relay.clock import WallClock
 from relay.demo.processes import free_port
@@ -41,6 +42,41 @@ async def test_a_conversation_is_held():
         assert (await run("tcp", f"127.0.0.1:{port}", conversation=talk)).success
         refused = await run("tcp", f"127.0.0.1:{port}", conversation=[{"expect": "^554"}], timeout="200ms")
         assert (refused.reason, refused.text.endswith("waiting for: expect")) == ("timeout", True)
+
+
+async def irc(reader, writer):
+    writer.write(b":irc.example NOTICE\r\nPING token-7\r\n")
+    if await reader.readline() == b"PONG token-7 $1\n":
+        writer.write(b":irc.example 001 well come\r\n")
+
+
+async def test_what_was_heard_can_be_said_again_and_told():
+    async with listening(irc) as port:
+        talk = [
+            {"expect": "^PING (.+)"},
+            {"send": "PONG ${1} $$1"},
+            {"expect": "^:(?P<server>[^ ]+) 001", "labels": {"server": "${server}", "code": "is $0"}},
+        ]
+        result = await run("tcp", f"127.0.0.1:{port}", conversation=talk)
+    assert (result.success, result.text) == (True, "")
+    assert ("probe_expect_info", 'server="irc.example",code="is :irc.example 001"') in result.samples
+
+
+@pytest.mark.parametrize(
+    ("talk", "said"),
+    [
+        ([{"send": "PONG ${1}"}], "has no group ${1}"),
+        ([{"expect": "PING (.)"}, {"send": "PONG ${2}"}], "has no group ${2}"),
+        ([{"expect": "PING (?P<a>.)", "labels": {"x": "${b}"}}], "has no group ${b}"),
+        ([{"send": "5$"}], "write $$ for a dollar sign"),
+        ([{"send": "5", "labels": {"x": "1"}}], "write labels beside an expect"),
+        ([{"expect": "5", "labels": {"check": "1"}}], "write another label than check"),
+        ([{"labels": {"x": "1"}}], "write one of send, expect and starttls"),
+    ],
+)
+def test_a_conversation_that_cannot_be_held_is_refused(talk, said):
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        MODULE.validate_python({"kind": "tcp", "conversation": talk})
 
 
 async def hang_up(reader, writer):
@@ -141,10 +177,35 @@ async def test_an_answer_is_judged_and_counted():
         assert found.samples["probe_dns_answer_rrs", ""] == 3
         assert found.samples["probe_dns_serial", ""] == 2026010701
         assert found.samples["probe_dns_duration_seconds", 'phase="request"'] > 0
+        assert found.samples["probe_dns_duration_seconds", 'phase="connect"'] > 0
         assert server.asked[0].flags & dns.flags.RD
         other = await run("dns", target, query="shop.example", answers=["192.0.2.9"], recursion=False)
-        assert (other.reason, "192.0.2.9 is not in the answer" in other.text) == ("assertion", True)
+        assert (other.reason, "192.0.2.9 is not there" in other.text) == ("assertion", True)
         assert not server.asked[1].flags & dns.flags.RD
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"answers_match": [r"^shop.example.\t60\tIN\tA\t192.0.2.7$", r"^192.0.2.8$"]}, ""),
+        ({"answers_match": ["192.0.2.9"]}, "nothing matches 192.0.2.9"),
+        ({"answers_all_match": [r"IN\tA\t192"]}, ""),
+        ({"answers_all_match": ["192", "192.0.2.7"]}, "not everything matches 192.0.2.7"),
+        ({"answers_lack": ["127.0.0.1"]}, ""),
+        ({"answers_lack": [r"^127", r"\t192.0.2.8$"]}, r"something matches \t192.0.2.8$"),
+    ],
+)
+async def test_records_are_matched_by_their_values_and_as_a_whole(more, wrong):
+    async with name_server(records=[A]) as (_, target):
+        result = await run("dns", target, query="shop.example", **more)
+    assert result.text.partition(";")[0] == wrong
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_nobody_listens_on_the_port_of_a_name_server(transport):
+    result = await run("dns", f"127.0.0.1:{free_port()}", query="a.example", transport=transport)
+    assert result.reason == "connect_refused"
+    assert result.samples["probe_dns_query_succeeded", ""] == 0
 
 
 @pytest.mark.parametrize(
@@ -156,6 +217,7 @@ async def test_an_answer_is_judged_and_counted():
         ({"silent": True}, {"timeout": "200ms"}, "timeout"),
         ({"garbage": True}, {"timeout": "500ms"}, "dns_failed"),
         ({}, {"answers_match": ["."]}, "assertion"),
+        ({}, {"answers_all_match": ["."]}, "assertion"),
         ({}, {"query": "a..b"}, "unsupported"),
     ],
 )
@@ -165,11 +227,7 @@ async def test_what_goes_wrong_with_a_question(behaviour, more, reason):
     assert (result.reason, result.success) == (reason, not reason)
 
 
-async def test_a_name_server_that_is_not_there():
-    assert (await run("dns", f"127.0.0.1:{free_port()}", query="a.example")).reason in ("connect_refused", "timeout")
-    result = await run("dns", f"127.0.0.1:{free_port()}", query="a.example", transport="tcp")
-    assert (result.reason, result.samples["probe_dns_query_succeeded", ""]) == ("connect_refused", 0)
-
+async def test_a_name_server_that_hangs_up():
     async def hang_up_at_once(reader, writer):
         writer.close()
 
@@ -180,13 +238,15 @@ async def test_a_name_server_that_is_not_there():
 # ---- icmp -------------------------------------------------------------------------------------------------------
 
 
-async def test_this_machine_answers_or_the_probe_says_what_to_allow():
-    result = await run("icmp", "127.0.0.1")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_this_machine_answers_or_the_probe_says_what_to_allow(address):
+    result = await run("icmp", address)
     if result.reason == "unsupported":
         assert "ping_group_range" in result.text or "has no such pings" in result.text
     else:
         assert (result.success, result.text) == (True, "")
         assert 0 < result.samples["probe_icmp_duration_seconds", 'phase="rtt"'] < 0.5
+        assert result.samples["probe_icmp_reply_hop_limit", ""] == 64
 
 
 async def test_nobody_answers_from_a_place_that_is_kept_free():

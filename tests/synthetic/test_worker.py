@@ -40,7 +40,7 @@ async def working(tmp_path, text, location="fra", **more):
     def reload():
         worker.take(load(tmp_path))
 
-    server = TestServer(Server(worker, WallClock(), TOKEN, reload).build())
+    server = TestServer(Server(worker, TOKEN, reload).build())
     await server.start_server()
     running = asyncio.get_running_loop().create_task(worker.run())
     try:
