@@ -43,6 +43,12 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _no_tunnel(method: str) -> str:
+    if method == "CONNECT":
+        raise ValueError("write a method that asks for something: CONNECT is for proxies, see proxy")
+    return method
+
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 OneRegex = Annotated[
@@ -103,7 +109,7 @@ class HttpKeys(Section):
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
     tls: Tls = Tls()
-    method: Annotated[str, Field(pattern=r"^[A-Z]+$")] = "GET"
+    method: Annotated[str, Field(pattern=r"^[A-Z]+$"), AfterValidator(_no_tunnel)] = "GET"
     headers: dict[HeaderName, HeaderValue] = {}  # noqa: RUF012
     body: str = ""
     basic_auth: BasicAuth | None = None

@@ -17,7 +17,12 @@ REASONS = (
 )  # fmt: skip
 """Why a probe may fail: a closed list, so that rules and dashboards may name them."""
 
-_TIMEOUTS = {"resolve": "dns_timeout", "connect": "connect_timeout", "tls": "tls_timeout"}
+_TIMEOUTS = {
+    "resolve": "dns_timeout", "request": "dns_timeout",
+    "connect": "connect_timeout", "tls": "tls_timeout",
+    "processing": "http_timeout", "transfer": "http_timeout",
+}  # fmt: skip
+"""What a probe waited for, to the reason when it does not come."""
 
 
 class Failed(Exception):
@@ -85,8 +90,7 @@ class Run:
     def timed_out(self) -> Failed:
         """The failure of a deadline that has passed."""
         seconds = time.perf_counter() - self.began
-        reason = _TIMEOUTS.get(self.phase, "http_timeout" if self.phase in ("processing", "transfer") else "timeout")
-        return Failed(reason, f"no end after {seconds:.3g} s, while waiting for: {self.phase}")
+        return Failed(_TIMEOUTS.get(self.phase, "timeout"), f"no end after {seconds:.3g} s, while waiting for: {self.phase}")
 
 
 def label(name: str, value: str) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from places import answering, certificate, dripping, listening, ok, silent
+from pydantic import ValidationError
 
 from relay.clock import WallClock
 from relay.demo.processes import free_port
@@ -57,6 +58,7 @@ async def test_an_answer_is_measured_by_the_names_of_blackbox_exporter():
 PLACE = "it leads to a place that cannot be followed: "
 BOMB = ok(gzip.compress(b"x" * 10**6, mtime=0), "Content-Encoding: gzip")
 NOT_HTTP = "what is answered is not HTTP/1.1: "
+CUT = "the connection was closed before the answer was whole"
 REFUSED = [
     (ok(status="500 No"), {}, "http_status", "answers 500, and not 2xx"),
     (ok(status="404 No"), {"status": ["2xx", "301"]}, "http_status", "answers 404, and not 2xx or 301"),
@@ -73,7 +75,9 @@ REFUSED = [
     (BOMB, {"max_body_bytes": 9999}, "body_too_large", "the body is larger than 9999 bytes when it is unpacked"),
     (ok(b"no gzip", "Content-Encoding: gzip"), {}, "http_protocol", "the body is not of the coding gzip"),
     (b"SSH-2.0-OpenSSH\r\n\r\n", {}, "http_protocol", NOT_HTTP),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", {}, "http_protocol", NOT_HTTP),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", {}, "broken_off", CUT),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort", {}, "broken_off", CUT),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n\r\n", {}, "http_protocol", NOT_HTTP),
     (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000 + b"\r\n\r\n", {}, "http_protocol", NOT_HTTP),
     (b"", {}, "broken_off", "the connection was closed without an answer"),
     (ok(), {"encrypted": True}, "assertion", "it is not encrypted"),
@@ -154,6 +158,23 @@ async def test_one_that_says_nothing_or_ever_a_little_is_given_its_time_and_no_m
         result = await run(port, timeout="200ms")
     assert (result.reason, result.text.endswith(f"waiting for: {phase}")) == (reason, True)
     assert 0.2 <= result.seconds < 1.5
+
+
+UPGRADE = {"headers": {"Connection": "Upgrade", "Upgrade": "websocket"}}
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi"
+
+
+async def test_a_server_that_goes_on_in_another_protocol_has_answered():
+    assert await judged(SWITCHED, status=["101"], headers_match={"Upgrade": "^websocket$"}, **UPGRADE) == ("", "")
+    assert await judged(SWITCHED, **UPGRADE) == ("http_status", "answers 101, and not 2xx")
+    assert (await judged(SWITCHED))[0] == "http_protocol"  # nobody has asked for it
+    assert await judged(ok(), **UPGRADE) == ("", "")
+    assert await judged(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok()) == ("", "")
+
+
+def test_connect_is_for_proxies():
+    with pytest.raises(ValidationError, match="write a method that asks for something: CONNECT is for proxies"):
+        keys(method="CONNECT")
 
 
 async def test_a_certificate_is_judged_and_measured(tmp_path):

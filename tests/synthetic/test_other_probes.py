@@ -153,7 +153,7 @@ async def test_an_answer_is_judged_and_counted():
         ({"rcode": dns.rcode.NXDOMAIN}, {}, "dns_nxdomain"),
         ({"rcode": dns.rcode.NXDOMAIN}, {"rcodes": ["NXDOMAIN"]}, ""),
         ({"rcode": dns.rcode.SERVFAIL}, {}, "dns_failed"),
-        ({"silent": True}, {"timeout": "200ms"}, "timeout"),
+        ({"silent": True}, {"timeout": "200ms"}, "dns_timeout"),
         ({"garbage": True}, {"timeout": "500ms"}, "dns_failed"),
         ({}, {"answers_match": ["."]}, "assertion"),
         ({}, {"query": "a..b"}, "unsupported"),
@@ -166,7 +166,7 @@ async def test_what_goes_wrong_with_a_question(behaviour, more, reason):
 
 
 async def test_a_name_server_that_is_not_there():
-    assert (await run("dns", f"127.0.0.1:{free_port()}", query="a.example")).reason in ("connect_refused", "timeout")
+    assert (await run("dns", f"127.0.0.1:{free_port()}", query="a.example")).reason in ("connect_refused", "dns_timeout")
     result = await run("dns", f"127.0.0.1:{free_port()}", query="a.example", transport="tcp")
     assert (result.reason, result.samples["probe_dns_query_succeeded", ""]) == ("connect_refused", 0)
 
