@@ -67,7 +67,7 @@ def _lag(facts: dict[str, str]) -> tuple[float | None, str]:
     if facts.get("role") == "slave":
         if facts.get("master_link_status") != "up":
             return None, "its link to the primary is down"
-        return float(facts.get("master_last_io_seconds_ago", "nan")), ""
+        return _seconds(facts.get("master_last_io_seconds_ago")), "it does not tell"
     replicas = [
         dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
         for key, value in facts.items()
@@ -77,7 +77,14 @@ def _lag(facts: dict[str, str]) -> tuple[float | None, str]:
         return None, "it has no replica"
     if waiting := [one.get("ip", "?") for one in replicas if one.get("state") != "online"]:
         return None, f"the replica {waiting[0]} is not online"
-    return max(float(one.get("lag", "nan")) for one in replicas), ""
+    lags = [_seconds(one.get("lag")) for one in replicas]
+    told = [lag for lag in lags if lag is not None]
+    return (max(told), "") if len(told) == len(lags) else (None, "it does not tell that of each replica")
+
+
+def _seconds(written: str | None) -> float | None:
+    """A number of seconds; Redis writes -1 for one that it does not know."""
+    return float(written) if written and written.isdecimal() else None
 
 
 @dataclass(slots=True)
