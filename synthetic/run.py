@@ -90,7 +90,9 @@ class Run:
     def timed_out(self) -> Failed:
         """The failure of a deadline that has passed."""
         seconds = time.perf_counter() - self.began
-        return Failed(_TIMEOUTS.get(self.phase, "timeout"), f"no end after {seconds:.3g} s, while waiting for: {self.phase}")
+        return Failed(
+            _TIMEOUTS.get(self.phase, "timeout"), f"no end after {seconds:.3g} s, while waiting for: {self.phase}"
+        )
 
 
 def label(name: str, value: str) -> str:

@@ -12,6 +12,7 @@ from relay.cli.output import as_json, output_option
 from relay.cli.remote import SERVER, read_token
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
+from relay.config.logs import configure
 from relay.config.types import spell
 from synthetic.checks import Check, Checks, load
 from synthetic.execute import execute
@@ -24,6 +25,7 @@ _RULES = click.option("--rules", type=click.Path(path_type=Path), default=Path("
 @click.group()
 def probe() -> None:
     """Run synthetic checks once, and see what they find."""
+    configure("text")
 
 
 @probe.command("list")

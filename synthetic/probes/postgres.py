@@ -85,7 +85,7 @@ def _how(keys: DatabaseKeys, host: str, address: str, port: int, password: str) 
         port=port,
         user=keys.username,
         password=password,
-        passfile="/dev/null/none",  # cannot be there: libpq warns of files that are not plain, and looks elsewhere for ""
+        passfile="/dev/null/none",  # never there: of /dev/null libpq warns, and for "" it looks in the home
         dbname=keys.database or keys.username,
         application_name="relay-synthetic",
         gssencmode="disable",

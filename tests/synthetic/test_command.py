@@ -115,6 +115,44 @@ async def test_a_worker_runs_answers_takes_files_anew_and_ends(tmp_path):
             log.close()
 
 
+BROKEN = """
+import sys
+import synthetic.execute, synthetic.cli, relay.cli
+from synthetic.databases import password_of
+
+async def broken(keys, target, run):
+    password = password_of(keys, run)
+    raise RuntimeError(f"cannot use {password}")
+
+synthetic.execute.probe_of = lambda kind: broken
+(relay.cli if sys.argv[1] == "probe" else synthetic.cli).main()
+"""
+
+
+async def test_a_mistake_of_our_own_is_logged_without_the_secret(tmp_path):
+    (tmp_path / "password").write_text("s3cret/of us")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "p.yaml").write_text(
+        "checks:\n  - {name: carts, kind: redis, target: 127.0.0.1, interval: 100ms, timeout: 100ms, "
+        f"password_file: {tmp_path}/password}}"
+    )
+    rules = ["--rules", str(tmp_path / "rules")]
+    for arguments in (["probe", "run", "carts", *rules], ["--location", "us", "--listen", "127.0.0.1:0", *rules]):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", BROKEN, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        said = b""
+        async with asyncio.timeout(20):
+            async for line in child.stderr:
+                said += line
+                if b"cannot use" in line:
+                    break
+        if arguments[0] != "probe":
+            child.terminate()
+        out, more = await child.communicate()
+        assert (b"cannot use ${password}" in said, b"s3cret" in said + out + more) == (True, False)
+
+
 @pytest.mark.servers
 async def test_promtool_finds_nothing_wrong_with_the_metrics(tmp_path):
     need(["prometheus"], print)
