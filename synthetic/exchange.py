@@ -46,13 +46,14 @@ async def exchange(
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_CHUNK)
     run.phase, began = "processing", time.perf_counter()
     try:
-        connection.writer.write(http.send(h11.Request(method=method, target=target, headers=list(headers))) or b"")
+        written = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        connection.writer.write(http.send(h11.Request(method=method, target=target, headers=written)) or b"")
         if body:
             connection.writer.write(http.send(h11.Data(data=body)) or b"")
         http.send(h11.EndOfMessage())
         await connection.writer.drain()
         return await _read(http, connection, most, run, phases, began)
-    except h11.LocalProtocolError:  # whose text may hold a secret
+    except (h11.LocalProtocolError, UnicodeEncodeError):  # whose texts may hold a secret
         raise Failed("http_protocol", "this request cannot be sent: HTTP/1.1 does not allow its headers") from None
     except h11.RemoteProtocolError as error:
         if http.trailing_data[1]:

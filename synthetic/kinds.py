@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 
 from relay.config.matchers import compile_regex
 from relay.config.types import Duration, Section, at_least, at_most
+from synthetic.targets import read_url
 
 _SECONDS_10 = timedelta(seconds=10)
 MOST_BODY = 64 * 1024 * 1024
@@ -43,10 +44,28 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _latin(value: str) -> str:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("write letters of Latin-1 alone: a header can hold no others") from None
+    return value
+
+
 def _no_tunnel(method: str) -> str:
     if method == "CONNECT":
         raise ValueError("write a method that asks for something: CONNECT is for proxies, see proxy")
     return method
+
+
+def _proxy(value: str) -> str:
+    try:
+        url = read_url(value)
+    except ValueError:
+        url = None
+    if url is None or url.scheme != "http" or url.path != "/":
+        raise ValueError("write a proxy such as http://proxy.example:3128")
+    return value
 
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
@@ -57,7 +76,8 @@ OneRegex = Annotated[
 Status = Annotated[str, BeforeValidator(_read_status), Field(pattern=r"^[1-5](xx|[0-9][0-9])$")]
 """A status code, or a class of them: 204, 2xx."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[str, AfterValidator(_one_line)]
+OneLine = Annotated[str, AfterValidator(_one_line)]
+HeaderValue = Annotated[OneLine, AfterValidator(_latin)]
 Timeout = Annotated[Duration, at_least(timedelta(milliseconds=1)), at_most(timedelta(minutes=5))]
 IpProtocol = Literal["any", "ip4", "ip6"]
 
@@ -81,9 +101,9 @@ class Tls(Section):
 
 
 class BasicAuth(Section):
-    """A name and a password that an HTTP server asks for."""
+    """A name and a password that an HTTP server, or a proxy, asks for."""
 
-    username: HeaderValue
+    username: OneLine
     password_file: str
 
 
@@ -111,11 +131,14 @@ class HttpKeys(Section):
     tls: Tls = Tls()
     method: Annotated[str, Field(pattern=r"^[A-Z]+$"), AfterValidator(_no_tunnel)] = "GET"
     headers: dict[HeaderName, HeaderValue] = {}  # noqa: RUF012
+    header_files: dict[HeaderName, str] = {}  # noqa: RUF012
+    """Header to the file that holds its value."""
     body: str = ""
     basic_auth: BasicAuth | None = None
     bearer_token_file: str | None = None
-    proxy: Annotated[str, Field(pattern=r"^http://[^/@\s]+$")] | None = None
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     """An HTTP proxy to go through; https goes through its CONNECT."""
+    proxy_auth: BasicAuth | None = None
     redirects: Annotated[int, Field(ge=0, le=20)] = 10
     max_body_bytes: Annotated[int, Field(ge=0, le=MOST_BODY)] = 1024 * 1024
     status: tuple[Status, ...] = ("2xx",)
@@ -130,6 +153,11 @@ class HttpKeys(Section):
     def _one_credential(self) -> "HttpKeys":
         if self.basic_auth and self.bearer_token_file:
             raise ValueError("write either basic_auth or bearer_token_file")
+        if self.proxy_auth and not self.proxy:
+            raise ValueError("write a proxy: proxy_auth is shown to it alone")
+        given = {name.lower() for name in self.headers}
+        if twice := [name for name in self.header_files if name.lower() in given]:
+            raise ValueError(f"write the header {twice[0]} in headers or in header_files")
         return self
 
 
@@ -206,7 +234,7 @@ class GrpcKeys(Section):
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
     tls: Tls | None = None
-    health_of: Annotated[str, Field(max_length=1000), AfterValidator(_one_line)] = ""
+    health_of: Annotated[OneLine, Field(max_length=1000)] = ""
     """The service as its server names it; empty for the server as a whole."""
 
 
@@ -232,9 +260,9 @@ class DatabaseKeys(Section):
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
     tls: Tls | None = None
-    username: HeaderValue = ""
+    username: OneLine = ""
     password_file: str | None = None
-    database: HeaderValue = ""
+    database: OneLine = ""
     query: str = ""
     """SQL, or a command of Redis; nothing can be changed by SQL."""
     value: ValueExpectation | None = None

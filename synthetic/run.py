@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
@@ -93,6 +95,16 @@ class Run:
         return Failed(
             _TIMEOUTS.get(self.phase, "timeout"), f"no end after {seconds:.3g} s, while waiting for: {self.phase}"
         )
+
+
+@contextmanager
+def timed(phase: str, run: Run, phases: dict[str, float]) -> Iterator[None]:
+    """Add the seconds of a phase, also of one that fails."""
+    run.phase, began = phase, time.perf_counter()
+    try:
+        yield
+    finally:
+        phases[phase] = phases.get(phase, 0.0) + time.perf_counter() - began
 
 
 def label(name: str, value: str) -> str:

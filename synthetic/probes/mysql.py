@@ -24,11 +24,10 @@ from synthetic.databases import (
     judge_value,
     measured,
     password_of,
-    timed,
 )
 from synthetic.dial import connect, context_of, resolve
 from synthetic.kinds import DatabaseKeys
-from synthetic.run import Failed, Run
+from synthetic.run import Failed, Run, timed
 from synthetic.targets import read_host_port
 
 T = TypeVar("T")

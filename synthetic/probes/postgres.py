@@ -22,11 +22,10 @@ from synthetic.databases import (
     judge_value,
     measured,
     password_of,
-    timed,
 )
 from synthetic.dial import connect, resolve
 from synthetic.kinds import DatabaseKeys
-from synthetic.run import Failed, Run
+from synthetic.run import Failed, Run, timed
 from synthetic.targets import read_host_port
 
 _AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")

@@ -1,5 +1,6 @@
 """The probe `http`, against real sockets that do what servers do on bad days."""
 
+import asyncio
 import gzip
 from datetime import timedelta
 
@@ -130,6 +131,94 @@ async def test_a_redirect_is_followed_and_credentials_stay_at_home(tmp_path):
     assert "hunter2" not in "".join(result.log)
 
 
+async def test_headers_that_are_credentials_are_for_the_target_alone(tmp_path):
+    (tmp_path / "key").write_text("k3y-of-us\n")
+    there, here = [], []
+    async with listening(answering(ok(), asked=there)) as elsewhere:
+        onward = ok(b"", "Location: /again", status="302 Found")
+        away = ok(b"", f"Location: http://127.0.0.1:{elsewhere}/", status="307 Temporary Redirect")
+        async with listening(answering(onward, away, asked=here)) as port:
+            secret = {
+                "Authorization": "Basic eA==",
+                "cookie": "s=1",
+                "Host": "shop.example",
+                "Proxy-Authorization": "x",
+            }
+            files = {"X-Api-Key": str(tmp_path / "key")}
+            result = await run(port, headers={**secret, "X-A": "b"}, header_files=files, method="POST", body="a=1")
+    assert (result.text, result.success) == ("", True)
+    for asked in here:
+        assert b"Host: shop.example\r\n" in asked
+        assert b"X-Api-Key: k3y-of-us\r\n" in asked
+    assert there[0].startswith(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % elsewhere)
+    assert b"X-A: b\r\n" in there[0]
+    for one in (b"uthorization", b"ookie", b"shop.example", b"Api-Key"):
+        assert one in here[1]
+        assert one not in there[0]
+
+
+@pytest.mark.parametrize("key", ["bearer_token_file", "header_files", "basic_auth"])
+@pytest.mark.parametrize("token", ["SECRET-AAA\nSECRET-BBB", "SECRET-Ä"])
+async def test_a_secret_that_cannot_be_a_header_is_not_told(tmp_path, key, token):
+    (tmp_path / "token").write_text(token)
+    file, asked = str(tmp_path / "token"), []
+    written = {"header_files": {"X-Key": file}, "basic_auth": {"username": "me", "password_file": file}}
+    async with listening(answering(ok(), asked=asked)) as port:
+        result = await run(port, **{key: written.get(key, file)})
+    assert "SECRET" not in f"{result}"
+    if key == "basic_auth":
+        assert result.success
+        return
+    assert (result.reason, asked) == ("credentials", [])
+    assert result.text == f"the secret file {file} cannot be a header: write one line of ASCII into it"
+
+
+async def test_a_server_that_repeats_what_it_was_told_shows_no_secret(tmp_path):
+    (tmp_path / "token").write_text("s3cret of/us")
+    file = str(tmp_path / "token")
+    here = [
+        {"bearer_token_file": file},
+        {"basic_auth": {"username": "me", "password_file": file}},
+        {"header_files": {"X-Key": file}},
+    ]
+
+    async def repeat(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        told = next(line for line in head.splitlines() if line.startswith((b"Authorization", b"X-Key"))).split(b": ")[1]
+        writer.write(ok(b"", f"Location: ftp://{told.decode()}", status="302 Found"))
+
+    async with listening(repeat) as port:
+        for given in here:
+            result = await run(port, **given, json=[{"path": "a", "equals": 1}])
+            assert "s3cret" not in f"{result}"
+            assert "bWU6czNjcmV0" not in f"{result}"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"headers": {"X-A": "a\nb"}}, "without line breaks"),
+        ({"headers": {"X-A": "€"}}, "letters of Latin-1 alone"),
+        ({"headers": {"x-a": "b"}, "header_files": {"X-A": "/f"}}, "the header X-A in headers or in header_files"),
+        ({"proxy": "http://p:99999"}, "write a proxy such as"),
+        ({"proxy": "https://p:1"}, "write a proxy such as"),
+        ({"proxy": "http://me:pw@p:1"}, "write a proxy such as"),
+        ({"proxy": "http://p:1/path"}, "write a proxy such as"),
+        ({"proxy_auth": {"username": "me", "password_file": "/p"}}, "write a proxy: proxy_auth is shown to it alone"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_when_it_is_read(more, said):
+    with pytest.raises(ValidationError, match=said):
+        keys(**more)
+
+
+async def test_a_header_may_have_all_letters_of_latin_1():
+    asked = []
+    async with listening(answering(ok(), asked=asked)) as port:
+        assert (await run(port, headers={"X-A": "Größe"})).success
+    assert "X-A: Größe\r\n".encode("latin-1") in asked[0]
+
+
 async def test_a_password_that_is_not_there_fails_the_probe_and_nothing_is_sent(tmp_path):
     asked = []
     async with listening(answering(ok(), asked=asked)) as port:
@@ -222,31 +311,47 @@ async def test_a_server_without_tls_fails_the_handshake():
         assert (await run(port, scheme="https", timeout="500ms")).reason in ("tls_handshake", "tls_timeout")
 
 
-async def test_a_proxy_is_gone_through():
+async def test_a_proxy_is_gone_through(tmp_path):
     asked = []
     async with listening(answering(ok(b"by proxy"), asked=asked)) as proxy:
-        result = await run(
-            1, "/path", host="shop.invalid", proxy=f"http://127.0.0.1:{proxy}", body_matches=["by proxy"]
-        )
+        (tmp_path / "password").write_text("hunter2")
+        who = {"username": "me", "password_file": str(tmp_path / "password")}
+        through = {"proxy": f"http://127.0.0.1:{proxy}", "proxy_auth": who}
+        result = await run(1, "/path", host="shop.invalid", **through, body_matches=["by proxy"])
     assert (result.success, result.text) == (True, "")
     assert asked[0].startswith(b"GET http://shop.invalid:1/path HTTP/1.1\r\nHost: shop.invalid:1\r\n")
+    assert b"\r\nProxy-Authorization: Basic bWU6aHVudGVyMg==\r\n" in asked[0]
 
 
 async def test_https_goes_through_a_proxys_connect(tmp_path):
     context, trusted = certificate(tmp_path, "shop.invalid")
-    asked = []
+    (tmp_path / "password").write_text("hunter2")
+    asked, heard = [], []
 
     async def proxy(reader, writer):
         asked.append(await reader.readuntil(b"\r\n\r\n"))
+        await asyncio.sleep(0.1)
         writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         await writer.start_tls(context)
-        await answering(ok())(reader, writer)
+        await answering(ok(), asked=heard)(reader, writer)
 
     async with listening(proxy) as port:
-        through = {"proxy": f"http://127.0.0.1:{port}", "tls": {"ca_file": trusted}}
+        who = {"username": "me", "password_file": str(tmp_path / "password")}
+        through = {"proxy": f"http://127.0.0.1:{port}/", "proxy_auth": who, "tls": {"ca_file": trusted}}
         result = await run(1, scheme="https", host="shop.invalid", **through)
         assert (result.success, result.text) == (True, "")
-    assert asked == [b"CONNECT shop.invalid:1 HTTP/1.1\r\nHost: shop.invalid:1\r\n\r\n"]
+    head = b"CONNECT shop.invalid:1 HTTP/1.1\r\nHost: shop.invalid:1\r\nProxy-Authorization: Basic bWU6aHVudGVyMg==\r\n"
+    assert asked == [head + b"\r\n"]
+    assert b"Authorization" not in heard[0]
+    assert sample(result, "probe_http_duration_seconds", 'phase="connect"') >= 0.1
+    assert sample(result, "probe_http_duration_seconds", 'phase="tls"') > 0
     async with listening(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as port:
         refused = await run(1, scheme="https", host="shop.invalid", proxy=f"http://127.0.0.1:{port}")
         assert (refused.reason, refused.text) == ("connect_failed", "the proxy refuses: HTTP/1.1 403 Forbidden")
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200", b"x" * 300_000])
+async def test_a_proxy_that_is_none(said):
+    async with listening(answering(said)) as port:
+        result = await run(1, scheme="https", host="shop.invalid", proxy=f"http://127.0.0.1:{port}")
+    assert (result.reason, result.text) == ("connect_failed", "the proxy did not answer as a proxy does")

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from places import answering, listening, ok
 from pydantic import TypeAdapter, ValidationError
 
 from relay.clock import WallClock
@@ -59,6 +60,10 @@ class Shop:
             {"order": {"id": number}}, status=201, headers={"Location": self.location.format(number)}
         )
 
+    async def away(self, request):
+        status, place = self.leads_to
+        return web.Response(status=status, headers={"Location": place})
+
     async def one(self, request):
         if "look" in self.slow:
             await asyncio.sleep(5)
@@ -81,6 +86,7 @@ class Shop:
                 web.post("/login", self.log_in),
                 web.post("/orders", self.order),
                 web.route("*", "/orders/{id}", self.one),
+                web.post("/away", self.away),
             ]
         )
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -185,6 +191,27 @@ async def test_what_was_captured_leads_to_no_other_host(shop, journey):
     shop.location = "http://169.254.169.254/latest/meta-data?{}"
     result = await journey()
     assert (result.reason, "another host" in result.text) == ("http_redirect", True)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+async def test_what_holds_a_secret_is_for_the_targets_own_origin_alone(shop, journey, status):
+    asked = []
+    async with listening(answering(ok(), asked=asked)) as elsewhere:
+        shop.leads_to = (status, f"http://127.0.0.1:{elsewhere}/")
+        headers = {"X-Token": "Bearer ${csrf}", "X-User": "${user}"}
+        move = {"name": "move", "path": "/away", "method": "POST", "headers": headers}
+        for body, told in [
+            ({"body_form": {"again": "${password}"}}, status == 302),
+            ({"body_json": {"again": ["${csrf}"]}}, status == 302),
+            ({"body_form": {"again": "${user}"}}, True),
+            ({}, True),
+        ]:
+            asked.clear()
+            result = await journey(steps=[LOG_IN, {**move, **body}], clean_up=[])
+            assert (result.reason, len(asked)) == (("", 1) if told else ("http_redirect", 0)), result.text
+            assert told or result.text.endswith("what it is to be told is for the target alone")
+            assert b"c5/rf" not in b"".join(asked)
+            assert not told or b"X-User: probe" in asked[0]
 
 
 async def test_what_is_put_into_a_path_stays_where_it_is_put(shop, journey):
