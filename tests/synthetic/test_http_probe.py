@@ -5,7 +5,7 @@ import gzip
 from datetime import timedelta
 
 import pytest
-from places import answering, certificate, dripping, listening, ok, silent
+from places import AUTHORITY, answering, certificate, chain, dripping, listening, ok, silent
 from pydantic import ValidationError
 
 from relay.clock import WallClock
@@ -304,6 +304,33 @@ async def test_a_certificate_that_expires_soon_is_told_of_in_time(tmp_path):
         assert (await run(port, **asked, tls={"ca_file": trusted, "valid_for": "5d"})).success
         soon = await run(port, **asked, tls={"ca_file": trusted, "valid_for": "7d"})
     assert (soon.reason, soon.text) == ("tls_expires_soon", "the certificate expires in 5d23h59m, sooner than 7d")
+
+
+async def test_a_certificate_in_between_that_expires_soon_is_seen(tmp_path):
+    soon = (WallClock().now() + timedelta(days=6)).replace(microsecond=0)
+    context, trusted = chain(tmp_path, "localhost", soon)
+    asked = {"scheme": "https", "host": "localhost"}
+    async with listening(answering(ok()), context) as port:
+        for tls in ({"ca_file": trusted}, {"verify": False}):
+            result = await run(port, **asked, tls={**tls, "valid_for": "7d"})
+            assert result.reason == "tls_expires_soon"
+            assert result.text.startswith("the certificate of ")
+            assert result.text.endswith("in its chain expires in 5d23h59m, sooner than 7d")
+            assert sample(result, "probe_ssl_earliest_cert_expiry") == soon.timestamp()
+            assert sample(result, "probe_ssl_last_chain_expiry_timestamp_seconds") == soon.timestamp()
+        assert (await run(port, **asked, tls={"ca_file": trusted, "valid_for": "5d"})).success
+
+
+async def test_a_certificate_that_is_shown_and_not_needed_is_measured_and_fails_nothing(tmp_path):
+    gone, later = (WallClock().now().replace(microsecond=0) + timedelta(days=days) for days in (-9, 30))
+    old = AUTHORITY.issue_cert("old.example", not_after=gone).cert_chain_pems[0].bytes()
+    context, trusted = chain(tmp_path, "localhost", later, beside=[old])
+    async with listening(answering(ok()), context) as port:
+        tls = {"ca_file": trusted, "valid_for": "7d"}
+        result = await run(port, scheme="https", host="localhost", tls=tls)
+    assert (result.success, result.text) == (True, "")
+    assert sample(result, "probe_ssl_earliest_cert_expiry") == gone.timestamp()
+    assert sample(result, "probe_ssl_last_chain_expiry_timestamp_seconds") == later.timestamp()
 
 
 async def test_a_server_without_tls_fails_the_handshake():
