@@ -3,6 +3,7 @@
 import ssl
 import sys
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -33,16 +34,7 @@ def measure_certificate(found: ssl.SSLObject, tls: Tls, run: Run) -> None:
         return
     run.measure("probe_ssl_earliest_cert_expiry", min(map(_expiry, presented)).timestamp())
     own = presented[0]
-    names = ",".join(
-        (
-            label("fingerprint_sha256", own.fingerprint(hashes.SHA256()).hex()),
-            label("issuer", own.issuer.rfc4514_string()),
-            label("subject", own.subject.rfc4514_string()),
-            label("subjectalternative", ",".join(_alternatives(own))),
-            label("serialnumber", f"{own.serial_number:x}"),
-        )
-    )
-    run.measure("probe_ssl_last_chain_info", 1, names)
+    run.measure("probe_ssl_last_chain_info", 1, _describe(own))
     # a server may show an old certificate besides, which nobody needs who trusts the others
     counting = (tls.verify and _chain(found, "get_verified_chain")) or presented
     first = min(counting, key=_expiry)
@@ -59,9 +51,28 @@ def measure_certificate(found: ssl.SSLObject, tls: Tls, run: Run) -> None:
 def _chain(found: ssl.SSLObject, which: str) -> list[x509.Certificate]:
     """The server's own certificate, and those that vouch for it."""
     if sys.version_info >= (3, 13):
-        return [x509.load_der_x509_certificate(one) for one in getattr(found, which)()]
+        return [_read(one) for one in getattr(found, which)()]
     listed = getattr(found._sslobj, which)() or ()  # type: ignore[attr-defined] # what 3.13 has made public
-    return [x509.load_pem_x509_certificate(one.public_bytes().encode()) for one in listed]
+    return [_read(ssl.PEM_cert_to_DER_cert(one.public_bytes())) for one in listed]
+
+
+@lru_cache(maxsize=1024)
+def _read(der: bytes) -> x509.Certificate:
+    """A certificate; those that a probe meets are the same for months."""
+    return x509.load_der_x509_certificate(der)
+
+
+@lru_cache(maxsize=1024)
+def _describe(certificate: x509.Certificate) -> str:
+    return ",".join(
+        (
+            label("fingerprint_sha256", certificate.fingerprint(hashes.SHA256()).hex()),
+            label("issuer", certificate.issuer.rfc4514_string()),
+            label("subject", certificate.subject.rfc4514_string()),
+            label("subjectalternative", ",".join(_alternatives(certificate))),
+            label("serialnumber", f"{certificate.serial_number:x}"),
+        )
+    )
 
 
 def _expiry(certificate: x509.Certificate) -> datetime:
