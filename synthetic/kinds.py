@@ -111,7 +111,7 @@ class JsonExpectation(Section):
     """What a value inside of a JSON body is to be."""
 
     path: Annotated[str, Field(min_length=1)]
-    """Keys and positions with dots between them: `database.replicas.0.up`."""
+    """Keys and positions with dots between them: `database.replicas.0.up`; `\\.` is a dot of a key."""
     equals: str | int | float | bool | None = None
     matches: OneRegex | None = None
 

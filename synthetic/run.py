@@ -1,12 +1,12 @@
 """One run of a probe: what it measures, what it finds, and how it ends."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import quote
+
+from synthetic.hiding import hide
 
 REASONS = (
     "dns_nxdomain", "dns_failed", "dns_timeout",
@@ -71,15 +71,12 @@ class Run:
 
     def hide(self, value: str, name: str) -> None:
         """Let nothing that is told of this run show a value, however it is encoded; `${name}` stands for it."""
-        for written in (value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]):
-            if written:
-                self._hidden[written] = f"${{{name}}}"
+        if value:
+            self._hidden[value] = name
 
     def redact(self, text: str) -> str:
         """A text without what is hidden."""
-        for value in sorted(self._hidden, key=len, reverse=True):
-            text = text.replace(value, self._hidden[value])
-        return text
+        return hide(self._hidden, text)
 
     def measure(self, name: str, value: float, labels: str = "") -> None:
         """Keep a sample; it takes the place of one of the same name and labels."""

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from asyncio import LimitOverrunError
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from synthetic.run import Failed, Run, label, timed
 from synthetic.secrets import header_secret, secret
 from synthetic.targets import Url, read_url
 
+_DOTS = re.compile(r"(?<!\\)\.")
+"""What separates the steps of a path of JSON; a dot of a key has a backslash before it."""
+_POSITION = re.compile(r"[0-9]{1,9}")
 _REDIRECTS = (301, 302, 303, 307, 308)
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 
@@ -201,7 +205,7 @@ def judge(keys: HttpKeys, answer: Answer, url: Url, run: Run) -> None:
     if keys.json_:
         document = _parse(text)
         for expected in keys.json_:
-            _judge_json(expected, document)
+            _judge_json(expected, document, run)
 
 
 def _judge_headers(keys: HttpKeys, answer: Answer, run: Run) -> None:
@@ -226,7 +230,7 @@ def _parse(text: str) -> Any:
         raise Failed("assertion", "the body is not JSON") from None
 
 
-def _judge_json(expected: JsonExpectation, document: Any) -> None:
+def _judge_json(expected: JsonExpectation, document: Any, run: Run) -> None:
     found = pick(document, expected.path)
     if isinstance(found, Missing):
         raise Failed("assertion", f"the body has no {expected.path}: {found.text}")
@@ -234,7 +238,8 @@ def _judge_json(expected: JsonExpectation, document: Any) -> None:
         if not expected.matches.found_in(found if isinstance(found, str) else json.dumps(found)):
             raise Failed("assertion", f"{expected.path} does not match {expected.matches}")
     elif not _same(found, expected.equals):
-        raise Failed("assertion", f"{expected.path} is {json.dumps(found)[:80]}, and not {json.dumps(expected.equals)}")
+        told = run.redact(json.dumps(found))[:80]
+        raise Failed("assertion", f"{expected.path} is {told}, and not {json.dumps(expected.equals)}")
 
 
 class Missing:
@@ -246,10 +251,11 @@ class Missing:
 
 def pick(document: Any, path: str) -> Any:
     """Give the value at a path of keys and positions (`database.replicas.0.up`), or `Missing`."""
-    for step in path.split("."):
+    for written in _DOTS.split(path):
+        step = written.replace("\\.", ".")
         if isinstance(document, dict) and step in document:
             document = document[step]
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
+        elif isinstance(document, list) and _POSITION.fullmatch(step) and int(step) < len(document):
             document = document[int(step)]
         else:
             return Missing(f"nothing is at {step}")

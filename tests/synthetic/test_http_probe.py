@@ -68,6 +68,7 @@ REFUSED = [
     (ok(b"", "X-A: b"), {"headers_match": {"x-a": "^c"}}, "assertion", "no header x-a matches ^c"),
     (ok(b"", "X-A: b"), {"headers_lack": {"X-A": "b"}}, "assertion", "a header X-A matches b"),
     (ok(b"{}"), {"json": [{"path": "a.0", "equals": 1}]}, "assertion", "the body has no a.0: nothing is at a"),
+    (ok(b'{"a":[2]}'), {"json": [{"path": "a.\u00b2", "equals": 1}]}, "assertion", "the body has no a.\u00b2"),
     (ok(b'{"a":[2]}'), {"json": [{"path": "a.0", "equals": 1}]}, "assertion", "a.0 is 2, and not 1"),
     (ok(b'{"a":true}'), {"json": [{"path": "a", "equals": 1}]}, "assertion", "a is true, and not 1"),
     (ok(b'{"a":"xy"}'), {"json": [{"path": "a", "matches": "^y"}]}, "assertion", "a does not match ^y"),
@@ -94,6 +95,7 @@ async def test_what_is_wrong_with_an_answer_is_said(answer, asked, reason, text)
 
 
 FINE = [
+    (ok(b'{"a.b":{"c":[{"d.":1}]}}'), {"json": [{"path": "a\\.b.c.0.d\\.", "equals": 1}]}),
     (ok(status="404 No"), {"status": ["404"]}),
     (ok(b"all is well"), {"body_matches": ["w.ll$"], "body_lacks": ["lost"]}),
     (ok(b'{"a":[{"b":null}]}'), {"json": [{"path": "a.0.b", "equals": None}, {"path": "a", "matches": "null"}]}),
