@@ -1,14 +1,17 @@
 """What can be written about each kind of probe, in checks and in modules alike."""
 
+import shlex
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
+import dns.exception
+import dns.name
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from relay.config.matchers import compile_regex
 from relay.config.types import Duration, Section, at_least, at_most
-from synthetic.targets import read_url
+from synthetic.targets import read_host, read_url
 
 _SECONDS_10 = timedelta(seconds=10)
 MOST_BODY = 64 * 1024 * 1024
@@ -58,6 +61,19 @@ def _no_tunnel(method: str) -> str:
     return method
 
 
+def _host(value: str) -> str:
+    read_host(value)
+    return value
+
+
+def _dns_name(value: str) -> str:
+    try:
+        dns.name.from_text(value)
+    except (dns.exception.DNSException, UnicodeError):
+        raise ValueError("write a name that DNS can hold, such as shop.example") from None
+    return value
+
+
 def _proxy(value: str) -> str:
     try:
         url = read_url(value)
@@ -87,7 +103,7 @@ class Tls(Section):
 
     verify: bool = True
     ca_file: str | None = None
-    server_name: str | None = None
+    server_name: Annotated[str, AfterValidator(_host)] | None = None
     cert_file: str | None = None
     key_file: str | None = None
     valid_for: Annotated[Duration, at_least(timedelta(0))] = timedelta(0)
@@ -208,7 +224,7 @@ class DnsKeys(Section):
     kind: Literal["dns"]
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
-    query: Annotated[str, Field(min_length=1, max_length=253)]
+    query: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_dns_name)]
     type: Annotated[str, Field(pattern=r"^[A-Z0-9]+$")] = "A"
     transport: Literal["udp", "tcp"] = "udp"
     recursion: bool = True
@@ -278,4 +294,14 @@ class DatabaseKeys(Section):
             raise ValueError(f"write a username: {self.kind} lets nobody in without one")
         if self.kind == "redis" and self.database and not self.database.isdecimal():
             raise ValueError("write the database of Redis as a number")
+        if self.kind == "redis" and self.query and not _words(self.query):
+            raise ValueError("write the query as one command of Redis, with an end to every quotation")
         return self
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command; none when a quotation has no end."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []

@@ -13,7 +13,7 @@ from relay.cli.remote import SERVER, read_token
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
 from relay.config.logs import configure
-from relay.config.types import spell
+from relay.config.types import spell_exactly
 from synthetic.checks import Check, Checks, load
 from synthetic.execute import execute
 from synthetic.peers import PeerFailed, ask_peer
@@ -102,7 +102,7 @@ def _row(check: Check) -> dict[str, Any]:
         "service": check.service,
         "layer": check.layer,
         "role": check.role,
-        "interval": spell(check.interval),
+        "interval": spell_exactly(check.interval),
         "locations": list(check.locations),
         "tags": list(check.tags),
         "depends_on": list(check.depends_on),

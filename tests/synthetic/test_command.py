@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from functools import cache
 from pathlib import Path
 
 import aiohttp
@@ -13,9 +15,12 @@ from click.testing import CliRunner
 from places import answering, listening, ok
 
 from relay.cli import main as relay
+from relay.clock import WallClock
 from relay.demo.processes import free_port
 from relay.demo.programs import need
 from synthetic.cli import main
+from synthetic.execute import execute
+from synthetic.kinds import TcpKeys
 from synthetic.probes import EXTRAS
 
 PROBES = Path(__file__).parents[2] / "rules" / "probes"
@@ -113,6 +118,22 @@ async def test_a_worker_runs_answers_takes_files_anew_and_ends(tmp_path):
             child.terminate()
             assert await asyncio.wait_for(child.wait(), 10) == 0
             log.close()
+
+
+async def test_what_a_kind_imports_is_not_what_a_run_takes(monkeypatch):
+    at = []
+
+    async def quick(keys, target, run):
+        at.append(run.began)
+
+    def load(kind):
+        at.append(time.perf_counter())
+        return quick
+
+    monkeypatch.setattr("synthetic.execute.probe_of", cache(load))
+    assert (await execute(TcpKeys(kind="tcp"), "127.0.0.1:1", WallClock())).success
+    loaded, began = at
+    assert loaded < began
 
 
 BROKEN = """

@@ -156,7 +156,6 @@ async def test_an_answer_is_judged_and_counted():
         ({"silent": True}, {"timeout": "200ms"}, "dns_timeout"),
         ({"garbage": True}, {"timeout": "500ms"}, "dns_failed"),
         ({}, {"answers_match": ["."]}, "assertion"),
-        ({}, {"query": "a..b"}, "unsupported"),
     ],
 )
 async def test_what_goes_wrong_with_a_question(behaviour, more, reason):
