@@ -94,6 +94,8 @@ async def dial(
     `phases` gets the seconds of `resolve`, `connect` and `tls`. `alpn` is the protocol that is offered within TLS.
     """
     took = phases if phases is not None else {}
+    if tls is not None:
+        context_of(tls, alpn)  # the first time takes longer than a handshake, and is none
     place = await resolve(host, protocol, run)
     took["resolve"] = took.get("resolve", 0.0) + place.seconds
     with timed("connect", run, took):

@@ -51,7 +51,7 @@ async def _log_in(client: "_Client", keys: DatabaseKeys, password: str) -> None:
 async def _ask(client: "_Client", keys: DatabaseKeys, run: Run) -> None:
     answer = await client.ask("query_failed", *shlex.split(keys.query or "PING"))
     first = answer[0] if isinstance(answer, list) and answer else answer
-    judge_value(keys.value, None if isinstance(first, list) else first, run)
+    judge_value(keys.value, first if isinstance(first, str | int | float) else None, run)
     if asks_for_replication(keys):
         facts = dict(
             line.split(":", 1)

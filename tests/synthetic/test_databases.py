@@ -83,14 +83,27 @@ async def test_a_server_that_is_not_there_or_says_nothing(kind):
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql", "redis"])
 async def test_a_server_of_another_kind(kind):
+    for said in (b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100), b"\x05\x00\x00\x00\x0a5.5\x00"):
+
+        async def serve(reader, writer, said=said):
+            writer.write(said)
+            await writer.drain()
+            await reader.read(1000)
+
+        async with listening(serve) as port:
+            result = await run(kind, f"127.0.0.1:{port}", username="probe")
+        assert result.reason in ("login_failed", "query_failed", "broken_off"), result
+
+
+async def test_an_answer_of_redis_that_is_no_value():
     async def serve(reader, writer):
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await writer.drain()
         await reader.read(1000)
+        writer.write(b"%1\r\n+a\r\n+b\r\n")
 
     async with listening(serve) as port:
-        result = await run(kind, f"127.0.0.1:{port}", username="probe")
-    assert result.reason in ("login_failed", "query_failed", "broken_off"), result
+        assert (await run("redis", f"127.0.0.1:{port}", query="HELLO 3")).success
+        result = await run("redis", f"127.0.0.1:{port}", query="HELLO 3", value={"equals": "b"})
+    assert (result.reason, result.text) == ("assertion", "the query gives nothing, and not 'b'")
 
 
 # ---- PostgreSQL -----------------------------------------------------------------------------------------------------

@@ -60,6 +60,9 @@ class Shop:
             {"order": {"id": number}}, status=201, headers={"Location": self.location.format(number)}
         )
 
+    async def half(self, request):
+        return web.Response(text='{"a": ["\\ud800"]}')
+
     async def away(self, request):
         status, place = self.leads_to
         return web.Response(status=status, headers={"Location": place})
@@ -87,6 +90,7 @@ class Shop:
                 web.post("/orders", self.order),
                 web.route("*", "/orders/{id}", self.one),
                 web.post("/away", self.away),
+                web.get("/half", self.half),
             ]
         )
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -231,6 +235,12 @@ async def test_what_is_put_into_a_path_stays_where_it_is_put(shop, journey):
 async def test_what_is_not_there_cannot_be_captured(shop, journey, capture, text):
     result = await journey(steps=[LOG_IN, {**ORDER, "capture": {"a": capture}}], clean_up=[])
     assert (result.reason, result.text) == ("assertion", f"in the step order: {text}")
+
+
+async def test_half_a_letter_cannot_be_captured(shop, journey):
+    half = {"name": "half", "path": "/half", "capture": {"a": {"json": "a"}}}
+    result = await journey(steps=[half, {"name": "b", "path": "/b/${a}"}], clean_up=[])
+    assert (result.reason, result.text) == ("assertion", "in the step half: what is there to capture a from is no text")
 
 
 async def test_a_secret_that_is_not_there(shop, journey):
