@@ -237,6 +237,16 @@ async def test_what_is_not_there_cannot_be_captured(shop, journey, capture, text
     assert (result.reason, result.text) == ("assertion", f"in the step order: {text}")
 
 
+@pytest.mark.parametrize("value", ["AAA\nBBB", "€€€"])
+async def test_a_value_that_cannot_be_a_header_is_not_told(shop, journey, tmp_path, value):
+    (tmp_path / "token").write_text(value)
+    step = {"name": "a", "headers": {"Authorization": "Bearer ${token}"}}
+    result = await journey(steps=[step], clean_up=[], secrets={"token": str(tmp_path / "token")})
+    assert result.reason == "http_protocol"
+    assert result.text == "in the step a: this request cannot be sent: HTTP/1.1 does not allow its headers"
+    assert (shop.asked, value[:3] in f"{result}") == ([], False)
+
+
 async def test_half_a_letter_cannot_be_captured(shop, journey):
     half = {"name": "half", "path": "/half", "capture": {"a": {"json": "a"}}}
     result = await journey(steps=[half, {"name": "b", "path": "/b/${a}"}], clean_up=[])
