@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of, suggest
 from relay.config.document import Document
 from relay.config.files import read_all, revision
-from relay.config.types import Duration, Placed, Section, at_least, spell
+from relay.config.types import Duration, Placed, Section, at_least, spell_exactly
 from synthetic.journeys import BrowserKeys, JourneyKeys
 from synthetic.kinds import DatabaseKeys, DnsKeys, GrpcKeys, HttpKeys, IcmpKeys, Name, TcpKeys, TlsKeys
 from synthetic.targets import read_host, read_host_port, read_url
@@ -219,7 +219,7 @@ def _impossible(files: Files) -> Iterator[Complaint]:
     for document, way, check in _each(files):
         if check.timeout > check.interval:
             key = "timeout" if "timeout" in check.model_fields_set else "interval"
-            problem = f"the timeout ({spell(check.timeout)}) is longer than the interval"
+            problem = f"the timeout ({spell_exactly(check.timeout)}) is longer than the interval"
             yield complain_at(document, (*way, key), problem, "write a timeout of at most the interval")
         if isinstance(check, DnsKeys):
             yield from _dns(document, way, check)

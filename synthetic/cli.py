@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from relay.config.complaints import Rejected
+from relay.config.logs import configure
 from relay.config.secrets import SecretMissing, read_secret
 from synthetic.convert import convert_file
 from synthetic.kinds import NAME
@@ -53,6 +54,7 @@ def main(
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise click.UsageError(f'"{listen}" is not an address and a port: write 127.0.0.1:9115')
+    configure("text")
     try:
         token = read_secret(token_file, None) if token_file else ""
         push_token = read_secret(push_token_file, None) if push_token_file else ""

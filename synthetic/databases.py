@@ -1,7 +1,6 @@
 """What the probes of databases share: phases, and how a value, a role and a lag are judged."""
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,16 +24,6 @@ def measured(run: Run) -> Iterator[dict[str, float]]:
     finally:
         for phase, seconds in phases.items():
             run.measure("probe_database_duration_seconds", seconds, label("phase", phase))
-
-
-@contextmanager
-def timed(phase: str, run: Run, phases: dict[str, float]) -> Iterator[None]:
-    """Measure a phase, also one that fails."""
-    run.phase, began = phase, time.perf_counter()
-    try:
-        yield
-    finally:
-        phases[phase] += time.perf_counter() - began
 
 
 def password_of(keys: DatabaseKeys, run: Run) -> str:

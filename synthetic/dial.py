@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from synthetic.certificates import measure_certificate, untrusted
 from synthetic.kinds import Tls
-from synthetic.run import Failed, Run, label
+from synthetic.run import Failed, Run, label, timed
 
 LOOK_UPS = ThreadPoolExecutor(64, thread_name_prefix="look-up")
 """Threads that look names up: a name server that hangs must not delay other checks."""
@@ -94,19 +94,19 @@ async def dial(
     `phases` gets the seconds of `resolve`, `connect` and `tls`. `alpn` is the protocol that is offered within TLS.
     """
     took = phases if phases is not None else {}
+    if tls is not None:
+        context_of(tls, alpn)  # the first time takes longer than a handshake, and is none
     place = await resolve(host, protocol, run)
     took["resolve"] = took.get("resolve", 0.0) + place.seconds
-    run.phase, began = "connect", time.perf_counter()
-    connected = await connect(place, port, run)
-    took["connect"] = took.get("connect", 0.0) + time.perf_counter() - began
+    with timed("connect", run, took):
+        connected = await connect(place, port, run)
     writer: asyncio.StreamWriter | None = None
     try:
         reader, writer = await asyncio.open_connection(sock=connected, limit=READ_AHEAD)
         connection = Connection(reader, writer, place.address)
         if tls is not None:
-            began = time.perf_counter()
-            await encrypt(connection, tls, host, run, alpn)
-            took["tls"] = took.get("tls", 0.0) + time.perf_counter() - began
+            with timed("tls", run, took):
+                await encrypt(connection, tls, host, run, alpn)
         yield connection
     finally:
         if writer is not None:

@@ -46,15 +46,18 @@ async def exchange(
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_CHUNK)
     run.phase, began = "processing", time.perf_counter()
     try:
-        connection.writer.write(http.send(h11.Request(method=method, target=target, headers=list(headers))) or b"")
+        written = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        connection.writer.write(http.send(h11.Request(method=method, target=target, headers=written)) or b"")
         if body:
             connection.writer.write(http.send(h11.Data(data=body)) or b"")
         http.send(h11.EndOfMessage())
         await connection.writer.drain()
         return await _read(http, connection, most, run, phases, began)
-    except h11.LocalProtocolError as error:
-        raise Failed("http_protocol", f"this request cannot be sent: {error}") from None
+    except (h11.LocalProtocolError, UnicodeEncodeError):  # whose texts may hold a secret
+        raise Failed("http_protocol", "this request cannot be sent: HTTP/1.1 does not allow its headers") from None
     except h11.RemoteProtocolError as error:
+        if http.trailing_data[1]:
+            raise Failed("broken_off", "the connection was closed before the answer was whole") from None
         raise Failed("http_protocol", f"what is answered is not HTTP/1.1: {error}") from None
     except OSError as error:
         raise Failed("broken_off", f"the connection broke ({type(error).__name__})") from None
@@ -63,7 +66,7 @@ async def exchange(
 async def _read(
     http: h11.Connection, connection: Connection, most: int, run: Run, phases: dict[str, float], began: float
 ) -> Answer:
-    head: h11.Response | None = None
+    head: h11.Response | h11.InformationalResponse | None = None
     parts: list[bytes] = []
     received = 0
     first = 0.0
@@ -77,7 +80,7 @@ async def _read(
             if not data and head is None:
                 raise Failed("broken_off", "the connection was closed without an answer")
             http.receive_data(data)
-        elif isinstance(event, h11.Response):
+        elif isinstance(event, h11.Response) or (isinstance(event, h11.InformationalResponse) and _switches(event)):
             head = event
             run.note(f"answers {event.status_code}")
         elif isinstance(event, h11.Data):
@@ -85,12 +88,18 @@ async def _read(
             parts.append(bytes(event.data))
             if received > most:
                 raise Failed("body_too_large", f"the body is larger than {most} bytes")
-        elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) and head is not None:
-            phases["transfer"] = phases.get("transfer", 0.0) + time.perf_counter() - first
-            listed = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.raw_items()]
-            whole = b"".join(parts)
-            answer = Answer(head.status_code, head.http_version.decode(), listed, whole, received)
-            return _unpacked(answer, most)
+        elif event is h11.PAUSED or isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+            break
+    phases["transfer"] = phases.get("transfer", 0.0) + time.perf_counter() - first
+    if head is None:
+        raise Failed("http_protocol", "what is answered ends before it has begun")
+    listed = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.raw_items()]
+    return _unpacked(Answer(head.status_code, head.http_version.decode(), listed, b"".join(parts), received), most)
+
+
+def _switches(event: h11.InformationalResponse) -> bool:
+    """Whether no other answer follows: from here on another protocol is spoken (a WebSocket, say)."""
+    return event.status_code == 101
 
 
 def _unpacked(answer: Answer, most: int) -> Answer:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+import traceback
+from contextlib import suppress
 
 import structlog
 
@@ -16,6 +18,8 @@ log = structlog.get_logger()
 
 async def execute(keys: Check | Module, target: str, clock: Clock) -> Result:
     """Run a probe against a target. Whatever happens, it ends by its timeout, with a result."""
+    with suppress(Exception):
+        probe_of(keys.kind)  # imported before the time is taken; what is wrong with it is told below
     began_at, run = clock.now(), Run()
     run.samples.update(ALWAYS.get(keys.kind, {}))
     reason = text = ""
@@ -28,7 +32,7 @@ async def execute(keys: Check | Module, target: str, clock: Clock) -> Result:
     except Failed as failed:
         reason, text = failed.reason, str(failed)
     except Exception as error:
-        log.exception("a probe failed in itself", kind=keys.kind)
+        log.error("a probe failed in itself", kind=keys.kind, exception=run.redact(traceback.format_exc()))
         reason, text = "internal", f"the probe itself failed ({type(error).__name__}): this is a mistake in Relay"
     seconds = time.perf_counter() - run.began
     text = run.redact(text)

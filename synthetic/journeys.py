@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from relay.config.types import Duration, Section, at_least, at_most, spell
+from relay.config.types import Duration, Section, at_least, at_most, spell_exactly
 from synthetic.kinds import HttpKeys, IpProtocol, Name, OneRegex, Timeout, Tls
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
@@ -85,9 +85,8 @@ class JourneyKeys(Section):
                 raise ValueError(f"the step {step.name} captures {min(taken)}, which is there already: rename one")
             known |= step.capture.keys()
         if self.clean_up and self.clean_up_timeout >= self.timeout:
-            raise ValueError(
-                f"write a timeout of more than clean_up_timeout ({spell(self.clean_up_timeout)}), which is a part of it"
-            )
+            part = f"clean_up_timeout ({spell_exactly(self.clean_up_timeout)})"
+            raise ValueError(f"write a timeout of more than {part}, which is a part of it")
         return self
 
 

@@ -1,15 +1,19 @@
 """What can be written about each kind of probe, in checks and in modules alike."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from string import Template
 from typing import Annotated, Any, Literal
 
+import dns.exception
+import dns.name
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from relay.config.matchers import compile_regex
 from relay.config.types import Duration, Section, at_least, at_most
+from synthetic.targets import read_host, read_url
 
 _SECONDS_10 = timedelta(seconds=10)
 MOST_BODY = 64 * 1024 * 1024
@@ -51,6 +55,43 @@ def _not_own(name: str) -> str:
     return name
 
 
+def _latin(value: str) -> str:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("write letters of Latin-1 alone: a header can hold no others") from None
+    return value
+
+
+def _no_tunnel(method: str) -> str:
+    if method == "CONNECT":
+        raise ValueError("write a method that asks for something: CONNECT is for proxies, see proxy")
+    return method
+
+
+def _host(value: str) -> str:
+    read_host(value)
+    return value
+
+
+def _dns_name(value: str) -> str:
+    try:
+        dns.name.from_text(value)
+    except (dns.exception.DNSException, UnicodeError):
+        raise ValueError("write a name that DNS can hold, such as shop.example") from None
+    return value
+
+
+def _proxy(value: str) -> str:
+    try:
+        url = read_url(value)
+    except ValueError:
+        url = None
+    if url is None or url.scheme != "http" or url.path != "/":
+        raise ValueError("write a proxy such as http://proxy.example:3128")
+    return value
+
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 OneRegex = Annotated[
@@ -59,7 +100,8 @@ OneRegex = Annotated[
 Status = Annotated[str, BeforeValidator(_read_status), Field(pattern=r"^[1-5](xx|[0-9][0-9])$")]
 """A status code, or a class of them: 204, 2xx."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[str, AfterValidator(_one_line)]
+OneLine = Annotated[str, AfterValidator(_one_line)]
+HeaderValue = Annotated[OneLine, AfterValidator(_latin)]
 OWN_LABELS = ("check", "service", "layer", "role", "location", "kind", "instance")
 """Labels that every series of a check has."""
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_own)]
@@ -73,7 +115,7 @@ class Tls(Section):
 
     verify: bool = True
     ca_file: str | None = None
-    server_name: str | None = None
+    server_name: Annotated[str, AfterValidator(_host)] | None = None
     cert_file: str | None = None
     key_file: str | None = None
     valid_for: Annotated[Duration, at_least(timedelta(0))] = timedelta(0)
@@ -87,9 +129,9 @@ class Tls(Section):
 
 
 class BasicAuth(Section):
-    """A name and a password that an HTTP server asks for."""
+    """A name and a password that an HTTP server, or a proxy, asks for."""
 
-    username: HeaderValue
+    username: OneLine
     password_file: str
 
 
@@ -97,7 +139,7 @@ class JsonExpectation(Section):
     """What a value inside of a JSON body is to be."""
 
     path: Annotated[str, Field(min_length=1)]
-    """Keys and positions with dots between them: `database.replicas.0.up`."""
+    """Keys and positions with dots between them: `database.replicas.0.up`; `\\.` is a dot of a key."""
     equals: str | int | float | bool | None = None
     matches: OneRegex | None = None
 
@@ -115,13 +157,16 @@ class HttpKeys(Section):
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
     tls: Tls = Tls()
-    method: Annotated[str, Field(pattern=r"^[A-Z]+$")] = "GET"
+    method: Annotated[str, Field(pattern=r"^[A-Z]+$"), AfterValidator(_no_tunnel)] = "GET"
     headers: dict[HeaderName, HeaderValue] = {}  # noqa: RUF012
+    header_files: dict[HeaderName, str] = {}  # noqa: RUF012
+    """Header to the file that holds its value."""
     body: str = ""
     basic_auth: BasicAuth | None = None
     bearer_token_file: str | None = None
-    proxy: Annotated[str, Field(pattern=r"^http://[^/@\s]+$")] | None = None
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     """An HTTP proxy to go through; https goes through its CONNECT."""
+    proxy_auth: BasicAuth | None = None
     redirects: Annotated[int, Field(ge=0, le=20)] = 10
     max_body_bytes: Annotated[int, Field(ge=0, le=MOST_BODY)] = 1024 * 1024
     status: tuple[Status, ...] = ("2xx",)
@@ -136,6 +181,11 @@ class HttpKeys(Section):
     def _one_credential(self) -> "HttpKeys":
         if self.basic_auth and self.bearer_token_file:
             raise ValueError("write either basic_auth or bearer_token_file")
+        if self.proxy_auth and not self.proxy:
+            raise ValueError("write a proxy: proxy_auth is shown to it alone")
+        given = {name.lower() for name in self.headers}
+        if twice := [name for name in self.header_files if name.lower() in given]:
+            raise ValueError(f"write the header {twice[0]} in headers or in header_files")
         return self
 
 
@@ -210,7 +260,7 @@ class DnsKeys(Section):
     kind: Literal["dns"]
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
-    query: Annotated[str, Field(min_length=1, max_length=253)]
+    query: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_dns_name)]
     type: Annotated[str, Field(pattern=r"^[A-Z0-9]+$")] = "A"
     transport: Literal["udp", "tcp"] = "udp"
     recursion: bool = True
@@ -240,7 +290,7 @@ class GrpcKeys(Section):
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
     tls: Tls | None = None
-    health_of: Annotated[str, Field(max_length=1000), AfterValidator(_one_line)] = ""
+    health_of: Annotated[OneLine, Field(max_length=1000)] = ""
     """The service as its server names it; empty for the server as a whole."""
 
 
@@ -266,9 +316,9 @@ class DatabaseKeys(Section):
     timeout: Timeout = _SECONDS_10
     ip_protocol: IpProtocol = "any"
     tls: Tls | None = None
-    username: HeaderValue = ""
+    username: OneLine = ""
     password_file: str | None = None
-    database: HeaderValue = ""
+    database: OneLine = ""
     query: str = ""
     """SQL, or a command of Redis; nothing can be changed by SQL."""
     value: ValueExpectation | None = None
@@ -284,4 +334,14 @@ class DatabaseKeys(Section):
             raise ValueError(f"write a username: {self.kind} lets nobody in without one")
         if self.kind == "redis" and self.database and not self.database.isdecimal():
             raise ValueError("write the database of Redis as a number")
+        if self.kind == "redis" and self.query and not _words(self.query):
+            raise ValueError("write the query as one command of Redis, with an end to every quotation")
         return self
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command; none when a quotation has no end."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []

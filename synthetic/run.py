@@ -1,10 +1,12 @@
 """One run of a probe: what it measures, what it finds, and how it ends."""
 
-import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import quote
+
+from synthetic.hiding import hide
 
 REASONS = (
     "dns_nxdomain", "dns_failed", "dns_timeout",
@@ -17,7 +19,12 @@ REASONS = (
 )  # fmt: skip
 """Why a probe may fail: a closed list, so that rules and dashboards may name them."""
 
-_TIMEOUTS = {"resolve": "dns_timeout", "connect": "connect_timeout", "tls": "tls_timeout"}
+_TIMEOUTS = {
+    "resolve": "dns_timeout", "request": "dns_timeout",
+    "connect": "connect_timeout", "tls": "tls_timeout",
+    "processing": "http_timeout", "transfer": "http_timeout",
+}  # fmt: skip
+"""What a probe waited for, to the reason when it does not come."""
 
 
 class Failed(Exception):
@@ -64,15 +71,12 @@ class Run:
 
     def hide(self, value: str, name: str) -> None:
         """Let nothing that is told of this run show a value, however it is encoded; `${name}` stands for it."""
-        for written in (value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]):
-            if written:
-                self._hidden[written] = f"${{{name}}}"
+        if value:
+            self._hidden[value] = name
 
     def redact(self, text: str) -> str:
         """A text without what is hidden."""
-        for value in sorted(self._hidden, key=len, reverse=True):
-            text = text.replace(value, self._hidden[value])
-        return text
+        return hide(self._hidden, text)
 
     def measure(self, name: str, value: float, labels: str = "") -> None:
         """Keep a sample; it takes the place of one of the same name and labels."""
@@ -85,8 +89,19 @@ class Run:
     def timed_out(self) -> Failed:
         """The failure of a deadline that has passed."""
         seconds = time.perf_counter() - self.began
-        reason = _TIMEOUTS.get(self.phase, "http_timeout" if self.phase in ("processing", "transfer") else "timeout")
-        return Failed(reason, f"no end after {seconds:.3g} s, while waiting for: {self.phase}")
+        return Failed(
+            _TIMEOUTS.get(self.phase, "timeout"), f"no end after {seconds:.3g} s, while waiting for: {self.phase}"
+        )
+
+
+@contextmanager
+def timed(phase: str, run: Run, phases: dict[str, float]) -> Iterator[None]:
+    """Add the seconds of a phase, also of one that fails."""
+    run.phase, began = phase, time.perf_counter()
+    try:
+        yield
+    finally:
+        phases[phase] = phases.get(phase, 0.0) + time.perf_counter() - began
 
 
 def label(name: str, value: str) -> str:

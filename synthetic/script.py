@@ -6,7 +6,7 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from synthetic.run import Run
+from synthetic.run import Failed, Run
 from synthetic.secrets import secret
 
 LONG = 8
@@ -24,7 +24,11 @@ class Scope:
             run.hide(self._values[name], name)
 
     def capture(self, name: str, value: Any) -> None:
-        """Keep what was found in an answer; a long value is hidden in logs, as it may be a token."""
+        """Keep what was found in an answer; a long value is hidden in logs, as it may be a token. Raises `Failed`."""
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # JSON can hold halves of letters, and nothing else can
+            raise Failed("assertion", f"what is there to capture {name} from is no text") from None
         self._values[name] = value
         if len(written := _write(value)) >= LONG:
             self._run.hide(written, name)

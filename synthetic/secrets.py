@@ -10,3 +10,11 @@ def secret(file: str) -> str:
         return read_secret(file, None)
     except SecretMissing as error:
         raise Failed("credentials", str(error)) from None
+
+
+def header_secret(file: str) -> str:
+    """Read a secret that a header is to hold. Raises `Failed`; the message names the file alone."""
+    value = secret(file)
+    if not value.isascii() or not value.isprintable():
+        raise Failed("credentials", f"the secret file {file} cannot be a header: write one line of ASCII into it")
+    return value

@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from relay.config.complaints import Rejected
-from relay.config.types import spell
+from relay.config.types import spell_exactly
 from synthetic.checks import Check
 from synthetic.exposition import TEXT, write_once
 from synthetic.history import Remembered, tell
@@ -147,7 +147,7 @@ class Server:
                 "layer": check.layer,
                 "role": check.role,
                 "tags": check.tags,
-                "interval": spell(check.interval),
+                "interval": spell_exactly(check.interval),
                 "state": watch.state.name,
                 "since": watch.since.isoformat() if watch.since else None,
             }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
-_SAFE = "%/:=&?~+!$,;'@()*[]|"
+SAFE = "%/:=&?~+!$,;'@()*[]|"
+"""Characters of a URL that stay as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ def read_url(text: str) -> Url:
 
 
 def _path(parts: SplitResult) -> str:
-    path = quote(parts.path or "/", safe=_SAFE)
-    return f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path
+    path = quote(parts.path or "/", safe=SAFE)
+    return f"{path}?{quote(parts.query, safe=SAFE)}" if parts.query else path
 
 
 def read_host_port(text: str, default: int | None = None) -> tuple[str, int]:

@@ -12,7 +12,8 @@ from relay.cli.output import as_json, output_option
 from relay.cli.remote import SERVER, read_token
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
-from relay.config.types import spell
+from relay.config.logs import configure
+from relay.config.types import spell_exactly
 from synthetic.checks import Check, Checks, load
 from synthetic.execute import execute
 from synthetic.peers import PeerFailed, ask_peer
@@ -24,6 +25,7 @@ _RULES = click.option("--rules", type=click.Path(path_type=Path), default=Path("
 @click.group()
 def probe() -> None:
     """Run synthetic checks once, and see what they find."""
+    configure("text")
 
 
 @probe.command("list")
@@ -100,7 +102,7 @@ def _row(check: Check) -> dict[str, Any]:
         "service": check.service,
         "layer": check.layer,
         "role": check.role,
-        "interval": spell(check.interval),
+        "interval": spell_exactly(check.interval),
         "locations": list(check.locations),
         "tags": list(check.tags),
         "depends_on": list(check.depends_on),

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import uvloop
 
-from relay.cli.logs import configure
 from relay.config.complaints import Rejected
+from relay.config.logs import configure
 from relay.config.secrets import SecretMissing
 from relay.config.settings import Settings, load_settings
 from relay.http.service import CannotListen

@@ -52,12 +52,22 @@ def spell(span: timedelta) -> str:
     return "".join(parts[:3])
 
 
+def spell_exactly(span: timedelta) -> str:
+    """Write a duration to the millisecond, as somebody may have written it: `1h30m`, `1s500ms`."""
+    left, parts = round(span / timedelta(milliseconds=1)), []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, left = divmod(left, round(_UNITS[unit] * 1000))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
 def at_least(least: timedelta) -> AfterValidator:
     """Refuse a duration that is shorter, in words."""
 
     def check(span: timedelta) -> timedelta:
         if span < least:
-            raise ValueError(f"write at least {spell(least)}")
+            raise ValueError(f"write at least {spell_exactly(least)}")
         return span
 
     return AfterValidator(check)
@@ -68,7 +78,7 @@ def at_most(most: timedelta) -> AfterValidator:
 
     def check(span: timedelta) -> timedelta:
         if span > most:
-            raise ValueError(f"write at most {spell(most)}")
+            raise ValueError(f"write at most {spell_exactly(most)}")
         return span
 
     return AfterValidator(check)

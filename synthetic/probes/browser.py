@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from string import Template
 from urllib.parse import urljoin
 
 from playwright.async_api import BrowserContext, Error, Locator, Page, Response, async_playwright
@@ -65,14 +66,14 @@ async def probe(keys: BrowserKeys, target: str, run: Run) -> None:
             except TimeoutError:
                 raise run.timed_out() from None
             if errors and keys.page_errors == "fail":
-                raise Failed("page_error", f"a script of the page failed: {errors[0][:200]}")
+                raise Failed("page_error", f"a script of the page failed: {run.redact(errors[0])[:200]}")
         except Failed:
             await _take_screenshot(page, secret_fields, spare / 2, run)
             raise
         finally:
             run.measure("probe_browser_page_errors", len(errors))
             for error in errors[:MOST_NOTES]:
-                run.note(f"a script of the page failed: {error[:200]}")
+                run.note(f"a script of the page failed: {run.redact(error)[:200]}")
 
 
 @asynccontextmanager
@@ -118,7 +119,7 @@ async def _steps(
     try:
         await _take(BrowserStep(name=OPENING, goto=""), page, target, scope, run)
         for step in keys.steps:
-            if step.with_ and any(f"${{{name}}}" in step.with_ for name in keys.secrets):
+            if keys.secrets.keys() & set(Template(step.with_ or "").get_identifiers()):
                 secret_fields.append(page.locator(step.action[1]))
             await _take(step, page, target, scope, run)
     finally:
@@ -140,7 +141,7 @@ async def _take(step: BrowserStep, page: Page, target: str, scope: Scope, run: R
     except Failed as failed:
         raise Failed(failed.reason, f"in the step {step.name}: {failed}") from None
     except Error as error:
-        raise _failed(step, error) from None
+        raise _failed(step, run.redact(error.message)) from None
     finally:
         run.measure("probe_step_duration_seconds", time.perf_counter() - began, named)
     run.measure("probe_step_success", 1, named)
@@ -168,8 +169,8 @@ async def _act(action: str, scope: Scope, step: BrowserStep, page: Page, target:
     return None
 
 
-def _failed(step: BrowserStep, error: Error) -> Failed:
-    said = " ".join(error.message.split())
+def _failed(step: BrowserStep, message: str) -> Failed:
+    said = " ".join(message.split())
     found = said.partition("net::")[2]
     reason = next((reason for begin, reason in _NETWORK.items() if found.startswith(begin)), "broken_off")
     return Failed(reason if found else "assertion", f"in the step {step.name}: {said[:300]}")
@@ -184,9 +185,11 @@ def _note_requests(context: BrowserContext, run: Run) -> None:
 
     def on_answer(answer: Response) -> None:
         if answer.status >= 400:
-            note(f"{answer.request.method} {answer.url[:200]}: {answer.status}")
+            note(f"{answer.request.method} {run.redact(answer.url)[:200]}: {answer.status}")
 
-    context.on("requestfailed", lambda asked: note(f"{asked.method} {asked.url[:200]} failed: {asked.failure}"))
+    context.on(
+        "requestfailed", lambda asked: note(f"{asked.method} {run.redact(asked.url)[:200]} failed: {asked.failure}")
+    )
     context.on("response", on_answer)
 
 

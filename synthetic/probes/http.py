@@ -3,8 +3,11 @@
 import base64
 import json
 import math
-from collections.abc import Iterator, Sequence
+import re
+from asyncio import LimitOverrunError
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -14,11 +17,14 @@ from yarl import URL
 
 from synthetic.dial import Connection, dial, encrypt
 from synthetic.exchange import Answer, exchange
-from synthetic.kinds import HttpKeys, JsonExpectation, Tls
-from synthetic.run import Failed, Run, label
-from synthetic.secrets import secret
+from synthetic.kinds import BasicAuth, HttpKeys, JsonExpectation
+from synthetic.run import Failed, Run, label, timed
+from synthetic.secrets import header_secret, secret
 from synthetic.targets import Url, read_url
 
+_DOTS = re.compile(r"(?<!\\)\.")
+"""What separates the steps of a path of JSON; a dot of a key has a backslash before it."""
+_POSITION = re.compile(r"[0-9]{1,9}")
 _REDIRECTS = (301, 302, 303, 307, 308)
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 
@@ -42,15 +48,36 @@ def measured_phases(run: Run) -> Iterator[dict[str, float]]:
             run.measure("probe_http_duration_seconds", seconds, label("phase", phase))
 
 
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What of a request is for the target's own origin alone, besides its credentials."""
+
+    headers: Set[str] = frozenset()
+    """Their names in small letters."""
+    body: bool = False
+
+
+NOTHING = Private()
+_CREDENTIALS = frozenset(("authorization", "cookie", "host", "proxy-authorization"))
+"""Headers that are always for the target alone. Where it leads to has a name of its own."""
+
+
 async def follow(
-    keys: HttpKeys, url: Url, run: Run, phases: dict[str, float], cookies: CookieJar | None = None
+    keys: HttpKeys,
+    url: Url,
+    run: Run,
+    phases: dict[str, float],
+    cookies: CookieJar | None = None,
+    private: Private = NOTHING,
 ) -> tuple[Answer, Url]:
     """Ask, and follow redirects; gives the last answer, and whose it is. Raises `Failed`."""
     origin, method, body = url.origin, keys.method, keys.body.encode()
-    credentials = _credentials(keys)
+    own = {name for name in keys.headers if name.lower() in _CREDENTIALS | private.headers}
+    shared = [(name, value) for name, value in keys.headers.items() if name not in own]
+    whole = [*keys.headers.items(), *_credentials(keys, run)]
     for count in range(keys.redirects + 1):
-        own = credentials if url.origin == origin else []  # they are meant for nobody else
-        answer = await _ask(keys, url, method, body, [*own, *_kept(cookies, url)], run, phases)
+        headers = whole if url.origin == origin else shared
+        answer = await _ask(keys, url, method, body, [*headers, *_kept(cookies, url)], run, phases)
         if cookies is not None:
             given = [value for name, value in answer.headers if name.lower() == "set-cookie"]
             cookies.update_cookies_from_headers(given, URL(str(url)))
@@ -65,6 +92,8 @@ async def follow(
         run.note(f"is led to {url}")
         if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
             method, body = "GET", b""
+        elif body and private.body and url.origin != origin:
+            raise Failed("http_redirect", "it leads elsewhere, and what it is to be told is for the target alone")
     raise Failed("http_redirect", f"it leads on after {keys.redirects} redirects")
 
 
@@ -74,13 +103,26 @@ def _kept(cookies: CookieJar | None, url: Url) -> list[tuple[str, str]]:
     return [("Cookie", pairs)] if pairs else []
 
 
-def _credentials(keys: HttpKeys) -> list[tuple[str, str]]:
-    if keys.basic_auth:
-        pair = f"{keys.basic_auth.username}:{secret(keys.basic_auth.password_file)}"
-        return [("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
+def _credentials(keys: HttpKeys, run: Run) -> list[tuple[str, str]]:
+    """Headers from files; nobody sees their values. Raises `Failed`."""
+    found = [("Authorization", _basic(keys.basic_auth, run))] if keys.basic_auth else []
     if keys.bearer_token_file:
-        return [("Authorization", f"Bearer {secret(keys.bearer_token_file)}")]
-    return []
+        token = header_secret(keys.bearer_token_file)
+        run.hide(token, "token")
+        found.append(("Authorization", f"Bearer {token}"))
+    for name, file in keys.header_files.items():
+        value = header_secret(file)
+        run.hide(value, name)
+        found.append((name, value))
+    return found
+
+
+def _basic(auth: BasicAuth, run: Run) -> str:
+    password = secret(auth.password_file)
+    run.hide(password, "password")
+    pair = base64.b64encode(f"{auth.username}:{password}".encode()).decode()
+    run.hide(pair, "credentials")
+    return f"Basic {pair}"
 
 
 async def _ask(
@@ -88,16 +130,15 @@ async def _ask(
     url: Url,
     method: str,
     body: bytes,
-    credentials: Sequence[tuple[str, str]],
+    more: Sequence[tuple[str, str]],
     run: Run,
     phases: dict[str, float],
 ) -> Answer:
     run.note(f"{method} {url}")
     tls = keys.tls if url.scheme == "https" else None
-    given = {name.lower() for name in keys.headers}
+    given = {name.lower() for name, _ in more}
     plain = [("Host", url.authority), ("User-Agent", "relay-synthetic"), ("Accept", "*/*"), ("Connection", "close")]
-    headers = [pair for pair in plain if pair[0].lower() not in given]
-    headers += [*keys.headers.items(), *credentials]
+    headers = [*(pair for pair in plain if pair[0].lower() not in given), *more]
     if body or method in ("POST", "PUT", "PATCH"):
         headers.append(("Content-Length", str(len(body))))
     most = keys.max_body_bytes
@@ -105,25 +146,28 @@ async def _ask(
         async with dial(url.host, url.port, keys.ip_protocol, tls, run, phases) as connection:
             return await exchange(connection, method, url.path, headers, body, most, run, phases)
     proxy = read_url(keys.proxy)
+    passing = [("Proxy-Authorization", _basic(keys.proxy_auth, run))] if keys.proxy_auth else []
     async with dial(proxy.host, proxy.port, keys.ip_protocol, None, run, phases) as connection:
         if tls is None:
-            return await exchange(connection, method, str(url), headers, body, most, run, phases)
-        await _tunnel(connection, url, tls, run)
+            return await exchange(connection, method, str(url), [*headers, *passing], body, most, run, phases)
+        with timed("connect", run, phases):
+            await _tunnel(connection, url, passing)
+        with timed("tls", run, phases):
+            await encrypt(connection, tls, url.host, run)
         return await exchange(connection, method, url.path, headers, body, most, run, phases)
 
 
-async def _tunnel(connection: Connection, url: Url, tls: Tls, run: Run) -> None:
-    """Let the proxy connect us through, and encrypt what follows."""
+async def _tunnel(connection: Connection, url: Url, headers: Sequence[tuple[str, str]]) -> None:
+    """Let the proxy connect us through. Raises `Failed`."""
     where = f"{url.authority.rpartition(']')[0]}{']' if ':' in url.host else url.host}:{url.port}"
-    connection.writer.write(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n\r\n".encode())
-    run.phase = "connect"
+    lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", *(f"{name}: {value}" for name, value in headers)]
+    connection.writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
     try:
         head = await connection.reader.readuntil(b"\r\n\r\n")
-    except (EOFError, ValueError, OSError):
+    except (EOFError, ValueError, OSError, LimitOverrunError):
         raise Failed("connect_failed", "the proxy did not answer as a proxy does") from None
     if b" 200" not in head.split(b"\r\n")[0]:
         raise Failed("connect_failed", f"the proxy refuses: {head.splitlines()[0].decode('latin-1')[:80]}")
-    await encrypt(connection, tls, url.host, run)
 
 
 def measure(answer: Answer, url: Url, run: Run) -> None:
@@ -161,7 +205,7 @@ def judge(keys: HttpKeys, answer: Answer, url: Url, run: Run) -> None:
     if keys.json_:
         document = _parse(text)
         for expected in keys.json_:
-            _judge_json(expected, document)
+            _judge_json(expected, document, run)
 
 
 def _judge_headers(keys: HttpKeys, answer: Answer, run: Run) -> None:
@@ -186,7 +230,7 @@ def _parse(text: str) -> Any:
         raise Failed("assertion", "the body is not JSON") from None
 
 
-def _judge_json(expected: JsonExpectation, document: Any) -> None:
+def _judge_json(expected: JsonExpectation, document: Any, run: Run) -> None:
     found = pick(document, expected.path)
     if isinstance(found, Missing):
         raise Failed("assertion", f"the body has no {expected.path}: {found.text}")
@@ -194,7 +238,8 @@ def _judge_json(expected: JsonExpectation, document: Any) -> None:
         if not expected.matches.found_in(found if isinstance(found, str) else json.dumps(found)):
             raise Failed("assertion", f"{expected.path} does not match {expected.matches}")
     elif not _same(found, expected.equals):
-        raise Failed("assertion", f"{expected.path} is {json.dumps(found)[:80]}, and not {json.dumps(expected.equals)}")
+        told = run.redact(json.dumps(found))[:80]
+        raise Failed("assertion", f"{expected.path} is {told}, and not {json.dumps(expected.equals)}")
 
 
 class Missing:
@@ -206,10 +251,11 @@ class Missing:
 
 def pick(document: Any, path: str) -> Any:
     """Give the value at a path of keys and positions (`database.replicas.0.up`), or `Missing`."""
-    for step in path.split("."):
+    for written in _DOTS.split(path):
+        step = written.replace("\\.", ".")
         if isinstance(document, dict) and step in document:
             document = document[step]
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
+        elif isinstance(document, list) and _POSITION.fullmatch(step) and int(step) < len(document):
             document = document[int(step)]
         else:
             return Missing(f"nothing is at {step}")

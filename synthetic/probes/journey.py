@@ -3,15 +3,16 @@
 import asyncio
 import json
 import time
+from string import Template
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
 from aiohttp import CookieJar
 
 from synthetic.exchange import Answer
-from synthetic.journeys import Capture, JourneyKeys, Step
+from synthetic.journeys import Capture, JourneyKeys, Step, texts_in
 from synthetic.kinds import HttpKeys
-from synthetic.probes.http import PHASES, Missing, follow, judge, measure, measured_phases, pick
+from synthetic.probes.http import PHASES, Missing, Private, follow, judge, measure, measured_phases, pick
 from synthetic.run import Failed, Run, label
 from synthetic.script import Scope
 from synthetic.targets import Url, read_url
@@ -66,7 +67,7 @@ async def _take(
         async with asyncio.timeout(step.timeout.total_seconds()):
             asked = _asked(step, keys, scope)
             url = _url(step, base, scope)
-            answer, last = await follow(asked, url, run, phases, cookies)
+            answer, last = await follow(asked, url, run, phases, cookies, _private(step, keys))
         run.measure("probe_step_http_status_code", answer.status, named)
         measure(answer, last, run)
         judge(asked, answer, last, run)
@@ -102,6 +103,16 @@ def _asked(step: Step, keys: JourneyKeys, scope: Scope) -> HttpKeys:
     )
     own = {key: getattr(keys, key) for key in FROM_JOURNEY if key not in step.model_fields_set}
     return step.model_copy(update={"headers": headers, "body": body, "json_": expected, **own})
+
+
+def _private(step: Step, keys: JourneyKeys) -> Private:
+    """What of a step holds secrets, or values that were captured."""
+
+    def holds(*texts: str) -> bool:
+        return any(set(Template(text).get_identifiers()) - keys.variables.keys() for text in texts)
+
+    headers = frozenset(name.lower() for name, value in step.headers.items() if holds(value))
+    return Private(headers, holds(step.body, *step.body_form.values(), *texts_in(step.body_json)))
 
 
 def _url(step: Step, base: Url, scope: Scope) -> Url:

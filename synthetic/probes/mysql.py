@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -24,11 +25,10 @@ from synthetic.databases import (
     judge_value,
     measured,
     password_of,
-    timed,
 )
 from synthetic.dial import connect, context_of, resolve
 from synthetic.kinds import DatabaseKeys
-from synthetic.run import Failed, Run
+from synthetic.run import Failed, Run, timed
 from synthetic.targets import read_host_port
 
 T = TypeVar("T")
@@ -77,6 +77,8 @@ async def _in_thread(reason: str, work: Callable[[], T]) -> T:
         if number in _LOST:
             raise Failed("broken_off", f"the connection broke: {str(said)[:200]}") from None
         raise Failed(reason, f"the server refuses ({number}): {str(said)[:200]}") from None
+    except (LookupError, ValueError, struct.error):  # what PyMySQL makes of packets that are none
+        raise Failed(reason, "the server does not answer as MySQL does") from None
 
 
 def _cut(line: socket.socket) -> None:

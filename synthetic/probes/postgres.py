@@ -22,11 +22,10 @@ from synthetic.databases import (
     judge_value,
     measured,
     password_of,
-    timed,
 )
 from synthetic.dial import connect, resolve
 from synthetic.kinds import DatabaseKeys
-from synthetic.run import Failed, Run
+from synthetic.run import Failed, Run, timed
 from synthetic.targets import read_host_port
 
 _AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -37,6 +36,8 @@ _PHASES = {
     ConnStatus.AUTHENTICATING: "log-in",
     ConnStatus.AUTH_OK: "log-in",
 }
+_COPIES = (ExecStatus.COPY_OUT, ExecStatus.COPY_IN, ExecStatus.COPY_BOTH)
+"""What libpq answers for ever to who does not copy."""
 _BOOL, _NUMBERS = 16, (20, 21, 23, 26, 700, 701, 1700)
 """OIDs of types, as in pg_type."""
 
@@ -83,7 +84,7 @@ def _how(keys: DatabaseKeys, host: str, address: str, port: int, password: str) 
         port=port,
         user=keys.username,
         password=password,
-        passfile="/dev/null",
+        passfile="/dev/null/none",  # never there: of /dev/null libpq warns, and for "" it looks in the home
         dbname=keys.database or keys.username,
         application_name="relay-synthetic",
         gssencmode="disable",
@@ -163,6 +164,8 @@ async def _query(client: Client, query: str) -> Value:
             results = results or [found]
             if found.status == ExecStatus.FATAL_ERROR:
                 raise Failed("query_failed", _said(found.get_error_message("utf-8")))
+            if found.status in _COPIES:
+                raise Failed("query_failed", "the query copies: write one that gives rows")
     except OperationalError as error:
         raise Failed("broken_off", _said(str(error))) from None
     return _value(results[0]) if results else None

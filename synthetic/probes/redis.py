@@ -13,11 +13,10 @@ from synthetic.databases import (
     judge_value,
     measured,
     password_of,
-    timed,
 )
 from synthetic.dial import Connection, dial
 from synthetic.kinds import DatabaseKeys
-from synthetic.run import Failed, Run
+from synthetic.run import Failed, Run, timed
 from synthetic.targets import read_host_port
 
 MOST_BYTES = 1024 * 1024
@@ -52,7 +51,7 @@ async def _log_in(client: "_Client", keys: DatabaseKeys, password: str) -> None:
 async def _ask(client: "_Client", keys: DatabaseKeys, run: Run) -> None:
     answer = await client.ask("query_failed", *shlex.split(keys.query or "PING"))
     first = answer[0] if isinstance(answer, list) and answer else answer
-    judge_value(keys.value, None if isinstance(first, list) else first, run)
+    judge_value(keys.value, first if isinstance(first, str | int | float) else None, run)
     if asks_for_replication(keys):
         facts = dict(
             line.split(":", 1)
@@ -67,7 +66,7 @@ def _lag(facts: dict[str, str]) -> tuple[float | None, str]:
     if facts.get("role") == "slave":
         if facts.get("master_link_status") != "up":
             return None, "its link to the primary is down"
-        return float(facts.get("master_last_io_seconds_ago", "nan")), ""
+        return _seconds(facts.get("master_last_io_seconds_ago")), "it does not tell"
     replicas = [
         dict(pair.split("=", 1) for pair in value.split(",") if "=" in pair)
         for key, value in facts.items()
@@ -77,7 +76,14 @@ def _lag(facts: dict[str, str]) -> tuple[float | None, str]:
         return None, "it has no replica"
     if waiting := [one.get("ip", "?") for one in replicas if one.get("state") != "online"]:
         return None, f"the replica {waiting[0]} is not online"
-    return max(float(one.get("lag", "nan")) for one in replicas), ""
+    lags = [_seconds(one.get("lag")) for one in replicas]
+    told = [lag for lag in lags if lag is not None]
+    return (max(told), "") if len(told) == len(lags) else (None, "it does not tell that of each replica")
+
+
+def _seconds(written: str | None) -> float | None:
+    """A number of seconds; Redis writes -1 for one that it does not know."""
+    return float(written) if written and written.isdecimal() else None
 
 
 @dataclass(slots=True)

@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from relay.config.types import Date, Day, Duration, Moment, OneMatcher, TimeOfDay, Zone, duration, spell, to_utc
+from relay.config.types import (
+    Date,
+    Day,
+    Duration,
+    Moment,
+    OneMatcher,
+    TimeOfDay,
+    Zone,
+    duration,
+    spell,
+    spell_exactly,
+    to_utc,
+)
 
 DURATIONS = [
     ("30s", 30),
@@ -44,6 +56,11 @@ def test_nothing_waits_longer_than_ten_years(text):
 @given(st.integers(0, 86399).map(lambda s: timedelta(seconds=s)))
 def test_a_duration_that_is_spelled_reads_back_the_same(span):
     assert duration(spell(span)) == span
+
+
+@pytest.mark.parametrize("written", ["100ms", "1s500ms", "1m", "2d3h4m5s6ms", "14d"])
+def test_a_duration_is_spelled_to_the_millisecond_where_a_person_has_written_it(written):
+    assert spell_exactly(duration(written)) == written
 
 
 def test_long_durations_are_spelled_shortly():

@@ -5,6 +5,8 @@ import ssl
 from contextlib import asynccontextmanager
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 AUTHORITY = trustme.CA()
 
@@ -16,6 +18,25 @@ def certificate(directory, *names, authority=AUTHORITY, **more):
     trusted = directory / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(str(trusted))
     return context, str(trusted)
+
+
+def chain(directory, name, expires, beside=()):
+    """A server's context with a certificate of a name, by an intermediate that expires then; `beside` comes with it."""
+    context, between = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), AUTHORITY.create_child_ca()
+    leaf = between.issue_cert(name)
+    made = x509.load_pem_x509_certificate(between.cert_pem.bytes())
+    builder = x509.CertificateBuilder(
+        made.issuer, made.subject, made.public_key(), made.serial_number, made.not_valid_before_utc, expires
+    )
+    for one in made.extensions:
+        builder = builder.add_extension(one.value, one.critical)
+    signer = serialization.load_pem_private_key(AUTHORITY.private_key_pem.bytes(), None)
+    signed = builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    whole = [leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes(), signed, *beside]
+    (directory / "chain.pem").write_bytes(b"".join(whole))
+    context.load_cert_chain(directory / "chain.pem")
+    AUTHORITY.cert_pem.write_to_path(str(directory / "ca.pem"))
+    return context, str(directory / "ca.pem")
 
 
 @asynccontextmanager

@@ -92,9 +92,11 @@ async def test_a_user_logs_in(shop, secrets):
     assert result.screenshot == b""
 
 
-async def test_a_failure_leaves_a_screenshot_without_the_secret(shop, secrets):
+@pytest.mark.parametrize("written", ["${password}", "$password", "${password}$password"])
+async def test_a_failure_leaves_a_screenshot_without_the_secret(shop, secrets, written):
     began = time.perf_counter()
-    steps = [*LOG_IN, {"name": "thanks", "see": "text=Thank you"}]
+    password = {"name": "password", "fill": "#pass", "with": written}
+    steps = [LOG_IN[0], password, *LOG_IN[2:], {"name": "thanks", "see": "text=Thank you"}]
     result = await run(shop[0], timeout="6s", viewport={"width": 800, "height": 600}, steps=steps, **secrets)
     assert (result.reason, "the step thanks" in result.text) == ("timeout", True)
     assert time.perf_counter() - began < 7
@@ -176,7 +178,7 @@ async def test_few_browsers_run_at_a_time(tmp_path, monkeypatch):
         ("broken", {"page_errors": "fail"}, "page_error", "the cart is gone"),
         ("broken", {}, "", ""),
         ("", {"steps": [{"name": "a", "click": "input"}]}, "assertion", "resolved to 2 elements"),
-        ("", {"steps": [{"name": "a", "click": "text=Nobody"}], "timeout": "4s"}, "timeout", "the step a"),
+        ("", {"steps": [{"name": "a", "click": "text=Nobody"}], "timeout": "8s"}, "timeout", "the step a"),
         ("", {"steps": [{"name": "b", "press": "Nokey"}]}, "assertion", "Unknown key"),
         ("", {"steps": [{"name": "b", "goto": "/nothing"}]}, "http_status", "in the step b"),
     ],

@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from functools import cache
 from pathlib import Path
 
 import aiohttp
@@ -13,9 +15,12 @@ from click.testing import CliRunner
 from places import answering, listening, ok
 
 from relay.cli import main as relay
+from relay.clock import WallClock
 from relay.demo.processes import free_port
 from relay.demo.programs import need
 from synthetic.cli import main
+from synthetic.execute import execute
+from synthetic.kinds import TcpKeys
 from synthetic.probes import EXTRAS
 
 PROBES = Path(__file__).parents[2] / "rules" / "probes"
@@ -113,6 +118,60 @@ async def test_a_worker_runs_answers_takes_files_anew_and_ends(tmp_path):
             child.terminate()
             assert await asyncio.wait_for(child.wait(), 10) == 0
             log.close()
+
+
+async def test_what_a_kind_imports_is_not_what_a_run_takes(monkeypatch):
+    at = []
+
+    async def quick(keys, target, run):
+        at.append(run.began)
+
+    def load(kind):
+        at.append(time.perf_counter())
+        return quick
+
+    monkeypatch.setattr("synthetic.execute.probe_of", cache(load))
+    assert (await execute(TcpKeys(kind="tcp"), "127.0.0.1:1", WallClock())).success
+    loaded, began = at
+    assert loaded < began
+
+
+BROKEN = """
+import sys
+import synthetic.execute, synthetic.cli, relay.cli
+from synthetic.databases import password_of
+
+async def broken(keys, target, run):
+    password = password_of(keys, run)
+    raise RuntimeError(f"cannot use {password}")
+
+synthetic.execute.probe_of = lambda kind: broken
+(relay.cli if sys.argv[1] == "probe" else synthetic.cli).main()
+"""
+
+
+async def test_a_mistake_of_our_own_is_logged_without_the_secret(tmp_path):
+    (tmp_path / "password").write_text("s3cret/of us")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "p.yaml").write_text(
+        "checks:\n  - {name: carts, kind: redis, target: 127.0.0.1, interval: 100ms, timeout: 100ms, "
+        f"password_file: {tmp_path}/password}}"
+    )
+    rules = ["--rules", str(tmp_path / "rules")]
+    for arguments in (["probe", "run", "carts", *rules], ["--location", "us", "--listen", "127.0.0.1:0", *rules]):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", BROKEN, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        said = b""
+        async with asyncio.timeout(20):
+            async for line in child.stderr:
+                said += line
+                if b"cannot use" in line:
+                    break
+        if arguments[0] != "probe":
+            child.terminate()
+        out, more = await child.communicate()
+        assert (b"cannot use ${password}" in said, b"s3cret" in said + out + more) == (True, False)
 
 
 @pytest.mark.servers

@@ -83,14 +83,27 @@ async def test_a_server_that_is_not_there_or_says_nothing(kind):
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql", "redis"])
 async def test_a_server_of_another_kind(kind):
+    for said in (b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100), b"\x05\x00\x00\x00\x0a5.5\x00"):
+
+        async def serve(reader, writer, said=said):
+            writer.write(said)
+            await writer.drain()
+            await reader.read(1000)
+
+        async with listening(serve) as port:
+            result = await run(kind, f"127.0.0.1:{port}", username="probe")
+        assert result.reason in ("login_failed", "query_failed", "broken_off"), result
+
+
+async def test_an_answer_of_redis_that_is_no_value():
     async def serve(reader, writer):
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await writer.drain()
         await reader.read(1000)
+        writer.write(b"%1\r\n+a\r\n+b\r\n")
 
     async with listening(serve) as port:
-        result = await run(kind, f"127.0.0.1:{port}", username="probe")
-    assert result.reason in ("login_failed", "query_failed", "broken_off"), result
+        assert (await run("redis", f"127.0.0.1:{port}", query="HELLO 3")).success
+        result = await run("redis", f"127.0.0.1:{port}", query="HELLO 3", value={"equals": "b"})
+    assert (result.reason, result.text) == ("assertion", "the query gives nothing, and not 'b'")
 
 
 # ---- PostgreSQL -----------------------------------------------------------------------------------------------------
@@ -126,6 +139,8 @@ async def test_postgres_lets_us_in_and_answers(postgres, password):
         ({"query": "select * from nothing"}, "query_failed", 'relation "nothing" does not exist'),
         ({"query": "delete from orders"}, "query_failed", "read-only transaction"),
         ({"query": "commit; delete from orders"}, "query_failed", "multiple commands"),
+        ({"query": "copy (select 1) to stdout"}, "query_failed", "write one that gives rows"),
+        ({"query": "copy orders from stdin"}, "query_failed", "read-only transaction"),
         ({"query": "select pg_sleep(9)", "timeout": "300ms"}, "timeout", "waiting for: query"),
         ({"password_file": None}, "login_failed", "password"),
         ({"username": "nobody"}, "login_failed", "nobody"),
@@ -145,6 +160,13 @@ async def test_what_postgres_may_be_found_to_be(postgres, password, more, reason
     who = {"username": "probe", "password_file": password, "database": "postgres"}
     result = await run("postgres", at(server), **{**who, **more})
     assert (result.reason, said in result.text) == (reason, True), result.text
+
+
+@pytest.mark.servers
+async def test_libpq_does_not_write_to_the_log_by_itself(postgres, capfd):
+    server, _ = postgres
+    await run("postgres", at(server), username="probe", database="postgres")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.servers
@@ -272,3 +294,34 @@ async def test_redis_and_its_replica(password):
         await run("redis", f"localhost:{other}", **who, query="replicaof 127.0.0.1 1")
         cut = await run("redis", f"localhost:{other}", **who, max_replication_lag="30s")
         assert (cut.reason, "link to the primary is down" in cut.text) == ("replication_lag", True)
+
+
+REPLICA = "role:slave\r\nmaster_link_status:up\r\n"
+PRIMARY = "role:master\r\nslave0:ip=192.0.2.7,port=6379,state=online,offset=1"
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (REPLICA + "master_last_io_seconds_ago:3", ""),
+        (REPLICA + "master_last_io_seconds_ago:31", "replication_lag"),
+        (REPLICA, "replication_lag"),
+        (REPLICA + "master_last_io_seconds_ago:-1", "replication_lag"),
+        (REPLICA + "master_last_io_seconds_ago:soon", "replication_lag"),
+        (f"{PRIMARY},lag=3\r\n", ""),
+        (f"{PRIMARY}\r\n", "replication_lag"),
+        (f"{PRIMARY},lag=1\r\nslave1:ip=192.0.2.8,state=online", "replication_lag"),
+        (f"{PRIMARY},lag=nan\r\n", "replication_lag"),
+    ],
+)
+async def test_a_lag_that_redis_does_not_tell_is_no_small_lag(told, reason):
+    async def serve(reader, writer):
+        for answer in (b"+PONG\r\n", b"$%d\r\n%s\r\n" % (len(told), told.encode())):
+            await reader.read(1000)
+            writer.write(answer)
+
+    async with listening(serve) as port:
+        result = await run("redis", f"127.0.0.1:{port}", max_replication_lag="30s")
+    assert result.reason == reason, result.text
+    assert ("cannot be told" in result.text) == (reason != "" and "31" not in told)
+    assert (sample(result, "probe_database_replication_lag_seconds") is None) == ("cannot be told" in result.text)

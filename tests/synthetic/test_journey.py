@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from places import answering, listening, ok
 from pydantic import TypeAdapter, ValidationError
 
 from relay.clock import WallClock
@@ -59,6 +60,13 @@ class Shop:
             {"order": {"id": number}}, status=201, headers={"Location": self.location.format(number)}
         )
 
+    async def half(self, request):
+        return web.Response(text='{"a": ["\\ud800"]}')
+
+    async def away(self, request):
+        status, place = self.leads_to
+        return web.Response(status=status, headers={"Location": place})
+
     async def one(self, request):
         if "look" in self.slow:
             await asyncio.sleep(5)
@@ -81,6 +89,8 @@ class Shop:
                 web.post("/login", self.log_in),
                 web.post("/orders", self.order),
                 web.route("*", "/orders/{id}", self.one),
+                web.post("/away", self.away),
+                web.get("/half", self.half),
             ]
         )
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -187,6 +197,27 @@ async def test_what_was_captured_leads_to_no_other_host(shop, journey):
     assert (result.reason, "another host" in result.text) == ("http_redirect", True)
 
 
+@pytest.mark.parametrize("status", [302, 307])
+async def test_what_holds_a_secret_is_for_the_targets_own_origin_alone(shop, journey, status):
+    asked = []
+    async with listening(answering(ok(), asked=asked)) as elsewhere:
+        shop.leads_to = (status, f"http://127.0.0.1:{elsewhere}/")
+        headers = {"X-Token": "Bearer ${csrf}", "X-User": "${user}"}
+        move = {"name": "move", "path": "/away", "method": "POST", "headers": headers}
+        for body, told in [
+            ({"body_form": {"again": "${password}"}}, status == 302),
+            ({"body_json": {"again": ["${csrf}"]}}, status == 302),
+            ({"body_form": {"again": "${user}"}}, True),
+            ({}, True),
+        ]:
+            asked.clear()
+            result = await journey(steps=[LOG_IN, {**move, **body}], clean_up=[])
+            assert (result.reason, len(asked)) == (("", 1) if told else ("http_redirect", 0)), result.text
+            assert told or result.text.endswith("what it is to be told is for the target alone")
+            assert b"c5/rf" not in b"".join(asked)
+            assert not told or b"X-User: probe" in asked[0]
+
+
 async def test_what_is_put_into_a_path_stays_where_it_is_put(shop, journey):
     step = {"name": "a", "path": "/a/${sku}/b"}
     await journey(variables={"user": "probe", "sku": "../../x?y#z"}, steps=[step], clean_up=[])
@@ -204,6 +235,22 @@ async def test_what_is_put_into_a_path_stays_where_it_is_put(shop, journey):
 async def test_what_is_not_there_cannot_be_captured(shop, journey, capture, text):
     result = await journey(steps=[LOG_IN, {**ORDER, "capture": {"a": capture}}], clean_up=[])
     assert (result.reason, result.text) == ("assertion", f"in the step order: {text}")
+
+
+@pytest.mark.parametrize("value", ["AAA\nBBB", "€€€"])
+async def test_a_value_that_cannot_be_a_header_is_not_told(shop, journey, tmp_path, value):
+    (tmp_path / "token").write_text(value)
+    step = {"name": "a", "headers": {"Authorization": "Bearer ${token}"}}
+    result = await journey(steps=[step], clean_up=[], secrets={"token": str(tmp_path / "token")})
+    assert result.reason == "http_protocol"
+    assert result.text == "in the step a: this request cannot be sent: HTTP/1.1 does not allow its headers"
+    assert (shop.asked, value[:3] in f"{result}") == ([], False)
+
+
+async def test_half_a_letter_cannot_be_captured(shop, journey):
+    half = {"name": "half", "path": "/half", "capture": {"a": {"json": "a"}}}
+    result = await journey(steps=[half, {"name": "b", "path": "/b/${a}"}], clean_up=[])
+    assert (result.reason, result.text) == ("assertion", "in the step half: what is there to capture a from is no text")
 
 
 async def test_a_secret_that_is_not_there(shop, journey):
