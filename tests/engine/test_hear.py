@@ -250,11 +250,22 @@ async def test_in_time_every_page_is_asked_about_the_worst_each_time(world, aski
     assert len(every) == 75
 
 
-async def test_what_somebody_has_answered_is_heard_and_not_asked_again(world, asking):
+async def test_what_somebody_has_answered_and_then_closed_is_heard_too(world, asking):
     ask, pagers, _ = asking
     world.post(told(service="search"))
     pagers["pd-ada"].says[KEY] = ACK
     await ask()
     assert states(world) == [("INC-1", "acknowledged"), ("INC-2", "triggered")]
     await ask()
-    assert pagers["pd-ada"].asked == ["INC-2/1.0/L1/first"]
+    assert pagers["pd-ada"].asked == ["INC-2/1.0/L1/first", KEY]  # what nobody has answered comes first
+    pagers["pd-ada"].says[KEY] = replace(ACK, what="closed")
+    await ask()
+    assert states(world) == [("INC-1", "resolved"), ("INC-2", "triggered")]
+
+
+async def test_however_many_are_open_the_oldest_is_among_them(world, asking, monkeypatch):
+    monkeypatch.setattr(follow, "TOGETHER", 3)
+    world.post(*(told(service=f"s{n}") for n in range(8)))
+    ask, pagers, _ = asking
+    await ask()
+    assert set(pagers["pd-ada"].asked) == {f"INC-{n}/1.0/L1/first" for n in range(1, 10)}

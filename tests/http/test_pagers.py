@@ -306,6 +306,9 @@ async def test_a_lost_webhook_only_delays(tmp_path, vendor, rest):
         incidents[KEY] = {"status": "acknowledged", "acknowledgements": [{"acknowledger": ada}]}
         await ask()
         assert (await shown(relay))[1][-1] == "acknowledged by Ada (PagerDuty)"
+        incidents[KEY] = {"status": "resolved", "last_status_change_by": ada}
         await ask()
-    assert len(asked) == 3  # who has answered is not asked about again
+        assert (await shown(relay))[0] == "resolved"
+        await ask()
+    assert len(asked) == 4  # what is over is not asked about again
     assert asked[0][0] == "Token token=r3st-token"
