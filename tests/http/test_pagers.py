@@ -151,6 +151,14 @@ async def test_a_wrong_signature_is_401_and_moves_nothing(relay, signed):
     assert (await shown(relay))[0] == "triggered"
 
 
+async def test_a_signature_of_bytes_that_are_no_text_is_401(relay):
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.running.address[1])
+    head = b"POST /api/v1/webhooks/pagerduty/pagerduty HTTP/1.1\r\nHost: relay\r\nContent-Length: 2\r\n"
+    writer.write(head + b"X-PagerDuty-Signature: v1=\xff\xfe\r\n\r\n{}")
+    assert b" 401 " in await reader.readline()
+    writer.close()
+
+
 async def test_a_signature_of_another_body_is_401(relay):
     assert await notify(relay, event("acknowledged"), signed=signature(b"{}", SECRETS[0])) == 401
 
