@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 from relay.incident.alert import Alert, AlertKey
 from relay.incident.events import Event, Paged
 from relay.incident.incident import Incident
+from relay.incident.lifecycle import PHASES
 from relay.store import tables
 from relay.store.chain import Link, verify
 from relay.store.encoding import read_event, read_incident, read_texts
@@ -51,6 +52,14 @@ def list_incidents(connection: Connection, phases: Sequence[str], limit: int, be
     found = connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
     alerts = _alerts(connection, [r.id for r in found])
     return [read_incident(r.state).but(alerts=alerts.get(r.id, {})) for r in found]
+
+
+def incidents_muted(connection: Connection) -> list[str]:
+    """Incidents that are not closed, and of which a source keeps some alerts to itself."""
+    row = tables.incident.c
+    open_ = row.phase.in_([phase for phase in PHASES if phase != "closed"])  # so that the index by phase is used
+    muted = select(row.id).where(open_, row.state.contains('"muted":{"'))
+    return list(connection.execute(muted).scalars())
 
 
 def find_incident(connection: Connection, id_: str) -> Incident | None:
@@ -158,13 +167,18 @@ def alerts_of(connection: Connection, source: str, fingerprints: Sequence[str]) 
     return found
 
 
-def watchdog_told_at(connection: Connection, source: str) -> datetime | None:
-    """When a source has last told of its watchdog: the alert that fires, and is of no incident."""
+def alert_told_at(connection: Connection, key: AlertKey) -> datetime | None:
+    """When an alert was last told of."""
     row = tables.alert.c
-    told: datetime | None = connection.execute(
-        select(func.max(row.told_at)).where(row.source == source, row.firing, row.incident == "")
-    ).scalar()
+    told: datetime | None = connection.execute(select(row.told_at).where(row.key == "/".join(key))).scalar()
     return told
+
+
+def watchdogs_told_at(connection: Connection, source: str) -> set[datetime]:
+    """When a source has last told of its watchdogs: alerts that fire, and are of no incident."""
+    row = tables.alert.c
+    told = select(row.told_at).where(row.source == source, row.firing, row.incident == "")
+    return set(connection.execute(told).scalars())
 
 
 def read_outbox(connection: Connection, limit: int) -> list[Row[Any]]:
