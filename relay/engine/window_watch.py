@@ -88,11 +88,13 @@ class WindowWatch:
         try:
             url = found.url or read_secret(found.url_file, "")
             text = await download(url, session)
-            window.with_calendar(text)
+            read = window.with_calendar(text)
         except (Again, Never, ValueError, SecretMissing) as trouble:
             known.due = now + min(AFTER_FAILURE, found.refresh)
             self._failed(window, known, str(trouble), now)
             return
+        if read.unread:
+            log.warning("events of a calendar are left out", window=window.name, because=read.unread[:5])
         known.due, known.answered_at = now + found.refresh, now
         self._metrics.calendar_at.labels(window.name).set(now.timestamp())
         self._rules.take_calendar(window.name, text)

@@ -6,7 +6,8 @@ and an end its last. A length is elapsed time: three hours are three hours, what
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from relay.config.types import to_utc
@@ -22,6 +23,27 @@ class Occasion(NamedTuple):
 
     starts: datetime
     ends: datetime
+
+
+class WholeDays(NamedTuple):
+    """A length on the calendar: it ends at the time of day at which it has begun, whatever clocks do meanwhile."""
+
+    days: int
+
+
+Length = timedelta | time | WholeDays
+"""Elapsed time; the time of day at which it ends, at or before its start that of the next day; or whole days."""
+
+
+def lasting(wall: datetime, zone: tzinfo, length: Length) -> Occasion:
+    """Give the occasion that starts at a wall time."""
+    starts = to_utc(wall, zone)
+    if isinstance(length, timedelta):
+        return Occasion(starts, starts + length)
+    if isinstance(length, WholeDays):
+        return Occasion(starts, to_utc(wall + length.days * _DAY, zone, end=True))
+    day = wall.date() + (_DAY if length <= wall.time() else timedelta())
+    return Occasion(starts, to_utc(datetime.combine(day, length), zone, end=True))
 
 
 class Occasions(Protocol):
@@ -50,8 +72,7 @@ class Series:
 
     zone: tzinfo
     starts: Starts
-    length: timedelta | time
-    """Elapsed time; or the time of day at which it ends, at or before its start that of the next day."""
+    length: Length
     besides: tuple[datetime, ...] = ()
     """Wall times of more starts."""
     but_not: frozenset[date | datetime] = frozenset()
@@ -62,27 +83,25 @@ class Series:
 
     def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
         """Give occasions that end after an instant and start before another, in any order."""
-        longest = self.length if isinstance(self.length, timedelta) else _DAY
-        first = after.astimezone(self.zone).replace(tzinfo=None) - longest - _DAY
+        first = after.astimezone(self.zone).replace(tzinfo=None) - self._longest - _DAY
         last = before.astimezone(self.zone).replace(tzinfo=None) + _DAY
-        walls = {*self.starts.between(first, last), *(start for start in self.besides if first <= start < last)}
-        for wall in walls:
-            occasion = self._occasion(wall)
+        besides = [start for start in self.besides if first <= start < last]
+        for wall in chain(besides, (start for start in self.starts.between(first, last) if start not in besides)):
+            occasion = lasting(wall, self.zone, self.length)
             if not self._left_out(wall, occasion) and after < occasion.ends and occasion.starts < before:
                 yield occasion
+
+    @property
+    def _longest(self) -> timedelta:
+        if isinstance(self.length, timedelta):
+            return self.length
+        return self.length.days * _DAY if isinstance(self.length, WholeDays) else _DAY
 
     def _left_out(self, wall: datetime, occasion: Occasion) -> bool:
         if wall in self.but_not or wall.date() in self.but_not or occasion.starts >= occasion.ends:
             return True
         too_early = self.not_before is not None and occasion.starts < self.not_before
         return too_early or (self.not_after is not None and occasion.starts >= self.not_after)
-
-    def _occasion(self, wall: datetime) -> Occasion:
-        starts = to_utc(wall, self.zone)
-        if isinstance(self.length, timedelta):
-            return Occasion(starts, starts + self.length)
-        day = wall.date() + (_DAY if self.length <= wall.time() else timedelta())
-        return Occasion(starts, to_utc(datetime.combine(day, self.length), self.zone, end=True).astimezone(UTC))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_
 
 from relay.config.matchers import Matcher, all_match, compile_regex
 from relay.config.types import Day, Duration, Moment, OneMatcher, Placed, TimeOfDay, Zone, at_least, to_utc
-from relay.incident.ical import Padded, read_calendar
+from relay.incident.ical import Padded, Read, read_calendar
 from relay.incident.occasions import Amended, Occasion, Occasions, Once, Series, State, state
 from relay.incident.recurrence import Cron, Rule, Starts, Weekly, refuse_too_close
 from relay.incident.severity import SeverityLevel
@@ -81,10 +81,15 @@ class WindowCalendar(Placed):
         self._wanted = compile_regex(self.only)
         return self
 
-    def read(self, text: str, zone: ZoneInfo) -> tuple[Occasions, ...]:
-        """Give the times that a calendar's text tells of. Raises ValueError."""
-        found = read_calendar(text, zone, lambda summary: self._wanted.search(summary) is not None)
-        return tuple(Padded(one, self.before, self.after) for one in found)
+    def read(self, text: str, zone: ZoneInfo) -> Read:
+        """Give the times that a calendar's text tells of. Raises ValueError.
+
+        An event that cannot be used spoils a file, which its owner can mend, but no calendar that others publish.
+        """
+        found, unread = read_calendar(text, zone, lambda summary: self._wanted.search(summary) is not None)
+        if self.file and unread:
+            raise ValueError("; ".join(unread))
+        return Read(tuple(Padded(one, self.before, self.after) for one in found), unread)
 
 
 class Window(Placed):
@@ -125,6 +130,7 @@ class Window(Placed):
     """Alertmanager is told to be silent, too, as long as it is open."""
 
     _series: tuple[Occasions, ...] = PrivateAttr()
+    _unread: tuple[str, ...] = PrivateAttr(default=())
     _sets: tuple[tuple[Matcher, ...], ...] = PrivateAttr()
 
     @model_validator(mode="after")
@@ -149,7 +155,7 @@ class Window(Placed):
         """The same window with the times that its calendar tells of. Raises ValueError."""
         assert self.calendar is not None
         known = self.model_copy()
-        known._series = self.calendar.read(text, self.zone)
+        known._series, known._unread = self.calendar.read(text, self.zone)
         return known
 
     # ---- when ----
@@ -217,7 +223,12 @@ class Window(Placed):
 
     def occasions(self, after: datetime, before: datetime) -> list[Occasion]:
         """Every time it is open between two instants, in order; without its `grace`."""
-        return sorted(occasion for one in self._series for occasion in one.between(after, before))
+        return sorted({occasion for one in self._series for occasion in one.between(after, before)})
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What is wrong with events of its calendar that cannot be used, and are left out."""
+        return self._unread
 
     def state(self, now: datetime) -> State:
         """Whether it is open (its `grace` included), until when, and when that has to be looked at again."""

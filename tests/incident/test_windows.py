@@ -2,16 +2,13 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from playbook import NOON, Playbook, an_alert, rules
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Reconsidered, Resolved, Undeliverable, WouldHold
-from relay.incident.ical import read_calendar
 from relay.incident.maintenance import Windows
 from relay.incident.window import Window
 
@@ -200,105 +197,6 @@ def test_the_index_finds_what_a_look_at_every_window_finds(sets, labels):
             windows.append(a_window(name=str(number), matchers=None, any_of=any_of, **times))
     found = {window.name for window, _ in Windows(windows).covering(labels, NOON)}
     assert found == {window.name for window in windows if window.covers(labels)}
-
-
-CALENDAR = """\
-BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//example//EN
-BEGIN:VTIMEZONE
-TZID:Headquarters
-BEGIN:STANDARD
-DTSTART:19701025T030000
-TZOFFSETFROM:+0200
-TZOFFSETTO:+0100
-RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10
-END:STANDARD
-BEGIN:DAYLIGHT
-DTSTART:19700329T020000
-TZOFFSETFROM:+0100
-TZOFFSETTO:+0200
-RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3
-END:DAYLIGHT
-END:VTIMEZONE
-BEGIN:VEVENT
-UID:cards
-SUMMARY:Card processing
-DTSTART;TZID=Europe/Berlin:20260104T020000
-DTEND;TZID=Europe/Berlin:20260104T040000
-RRULE:FREQ=WEEKLY;BYDAY=SU;UNTIL=20260301T000000Z
-EXDATE;TZID=Europe/Berlin:20260111T020000
-END:VEVENT
-BEGIN:VEVENT
-UID:cards
-RECURRENCE-ID;TZID=Europe/Berlin:20260118T020000
-SUMMARY:Card processing, moved
-DTSTART;TZID=Europe/Berlin:20260119T050000
-DURATION:PT1H
-END:VEVENT
-BEGIN:VEVENT
-UID:day
-SUMMARY:Card network holiday
-DTSTART;VALUE=DATE:20260127
-END:VEVENT
-BEGIN:VEVENT
-UID:hq
-SUMMARY:Card office
-DTSTART;TZID=Headquarters:20260729T100000
-DTEND;TZID=Headquarters:20260729T110000
-RRULE:FREQ=MONTHLY;COUNT=2
-END:VEVENT
-BEGIN:VEVENT
-UID:no
-STATUS:CANCELLED
-SUMMARY:Card cancelled
-DTSTART:20260106T100000Z
-DTEND:20260106T110000Z
-END:VEVENT
-BEGIN:VEVENT
-UID:party
-SUMMARY:Summer party
-DTSTART:20260107T100000Z
-DTEND:20260107T110000Z
-END:VEVENT
-END:VCALENDAR
-"""
-
-
-def test_a_calendar_tells_when_a_window_is_open():
-    window = a_window(
-        zone="Europe/Berlin", calendar={"file": "cards.ics", "only": "(?i)card", "before": "10m", "after": "20m"}
-    )
-    assert Windows([window]).open(NOON) == ()
-    found = window.with_calendar(CALENDAR).occasions(
-        datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 9, 30, tzinfo=UTC)
-    )
-    spans = [f"{o.starts:%m-%d %H:%M} {o.ends:%d %H:%M}" for o in found]
-    assert spans[:4] == [
-        "01-04 00:50 04 03:20",
-        "01-19 03:50 19 05:20",
-        "01-25 00:50 25 03:20",
-        "01-26 22:50 27 23:20",
-    ]
-    assert spans[-2:] == ["07-29 07:50 29 09:20", "08-29 07:50 29 09:20"]  # 10:00 in summer is 08:00 UTC
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "this one is empty"),
-        ("<html>sign in</html>", "write an iCalendar file (.ics): this one cannot be read"),
-        (
-            CALENDAR.replace("FREQ=WEEKLY;BYDAY=SU", "FREQ=HOURLY"),
-            'mend the event "Card processing" of the calendar: write FREQ=',
-        ),
-        (CALENDAR.replace("DTSTART:20260107T100000Z", "DTSTART:soon"), 'mend the event "Summer party"'),
-        (CALENDAR.replace("DTSTART:20260107T100000Z\n", ""), 'mend the event "Summer party"'),
-    ],
-)
-def test_a_calendar_that_cannot_be_read_says_why(text, problem):
-    with pytest.raises(ValueError, match=problem.replace("(", r"\(").replace(")", r"\)")):
-        read_calendar(text, ZoneInfo("UTC"), lambda summary: True)
 
 
 def test_people_may_resolve_what_is_held():
