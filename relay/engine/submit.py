@@ -57,7 +57,7 @@ def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> i
 
 def _missed(incident: Incident, rules: Rules, now: datetime) -> Iterable[Decision]:
     decisions: list[Decision] = []
-    if incident.phase == "held" and not incident.missed(now):
+    if incident.phase in ("held", "triggered") and not incident.missed(now):
         return [decide(incident, Reconsidered(), rules, now)]  # somebody has asked that it be looked at again
     # One at a time: what follows from the first may have met or moved the next.
     while (missed := incident.missed(now)) and len(decisions) < MOST_DEADLINES:

@@ -51,8 +51,7 @@ def react(
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
         case Triggered() | AckExpired():
-            yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
-            yield from _expect_jumps(plan, now)
+            yield from list(paused(incident, windows, now)) or _begin(incident, plan, roster, now)
         case DeadlineMissed("escalation/acknowledgement"):
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)
@@ -69,6 +68,11 @@ def react(
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
         case Acknowledged():
             yield from _answered(incident, plan, now)
+
+
+def _begin(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+    yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+    yield from _expect_jumps(plan, now)
 
 
 def _answered(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:

@@ -7,7 +7,7 @@ the window ends is paged.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay.config.matchers import Matcher
 from relay.incident.alert import Alert
@@ -31,6 +31,8 @@ Open = tuple[Window, datetime]
 
 Label = tuple[str, str]
 
+A_YEAR = timedelta(days=365)
+
 
 @dataclass(frozen=True, slots=True)
 class _Index:
@@ -42,6 +44,8 @@ class _Index:
     by_label: Mapping[Label, list[Open]] = field(default_factory=dict)
     others: tuple[Open, ...] = ()
     """Those that ask for no label whose values can be listed."""
+    pause_at: datetime | None = None
+    """When a window that pauses escalations opens, or ends, next."""
 
 
 class Windows:
@@ -68,6 +72,11 @@ class Windows:
         """Windows that are open at a moment, each with its end in UTC."""
         return self._at(now).open
 
+    def next_pause(self, now: datetime) -> datetime | None:
+        """When to look again whether a window pauses escalations; None when none will within a year."""
+        at = self._at(now).pause_at
+        return at if at is not None and at - now <= A_YEAR else None
+
     def covering(self, labels: Mapping[str, str], now: datetime) -> list[Open]:
         """Windows that are open and cover these labels."""
         index = self._at(now)
@@ -87,6 +96,7 @@ class Windows:
 
     def _look(self, now: datetime) -> _Index:
         found, edge = list[Open](), datetime.max.replace(tzinfo=now.tzinfo)
+        pause_at: datetime | None = None
         for number, window in enumerate(self._all):
             known = self._states[number]
             if known is None or not known[0] <= now < known[1].edge:
@@ -95,7 +105,9 @@ class Windows:
             edge = min(edge, next_)
             if until is not None:
                 found.append((window, until))
-        return _Index(now, edge, tuple(found), *_by_label(found))
+            if pauses(window):
+                pause_at = min(next_, pause_at or next_)
+        return _Index(now, edge, tuple(found), *_by_label(found), pause_at)
 
 
 def _by_label(found: Sequence[Open]) -> tuple[dict[Label, list[Open]], tuple[Open, ...]]:
@@ -135,6 +147,11 @@ def pauses(window: Window) -> bool:
     return enforced(window) and window.pause_escalations
 
 
+def hushes(window: Window) -> bool:
+    """Whether a window keeps back even the news of what was paged before."""
+    return enforced(window) and window.suppress == "notifications"
+
+
 def hold(
     windows: Windows,
     alerts: Collection[Alert],
@@ -167,16 +184,7 @@ def hold(
 
 
 def _holds(window: Window, alert: Alert, alerts: int, severity: int, end: datetime, now: datetime) -> bool:
-    if severity in window.never_suppress or alerts > (window.max_suppressed or alerts):
+    if severity <= max(window.never_suppress, default=0) or alerts > (window.max_suppressed or alerts):
         return False
     ended = end - window.grace
     return now < ended or (alert.starts_at is not None and alert.starts_at < ended)
-
-
-def hushed(windows: Windows, alerts: Iterable[Alert], now: datetime) -> bool:
-    """Whether even the news of what was paged before is kept back: every alert is in a window that says so."""
-    if not windows.open(now):
-        return False
-    covering = [windows.covering(alert.labels, now) for alert in alerts]
-    hushes = [any(w.suppress == "notifications" and enforced(w) for w, _ in those) for those in covering]
-    return bool(hushes) and all(hushes)

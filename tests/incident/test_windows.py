@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import NOON, Playbook, an_alert, rules
+from playbook import NOON, RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Reconsidered, Resolved, Undeliverable, WouldHold
@@ -91,16 +91,65 @@ def test_what_begins_in_the_grace_is_not_what_the_window_was_for():
     Playbook(backup("grace: 10m"), start=after).fires(an_alert()).held("backup")  # it fires since noon
 
 
-def test_an_escalation_nobody_has_answered_pauses_only_if_asked():
-    before = NOON - timedelta(minutes=1)
-    Playbook(backup(), start=before).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
-    story = Playbook(backup("pause_escalations: true"), start=before).fires().paged("L1:pd-ada").after(minutes=5)
-    assert [effect.because for effect in story.asked(ResolvePage)] == [
-        "held: maintenance window backup (rules.yaml:23): it is loud"
-    ]
+BEFORE = NOON - timedelta(minutes=1)
+HELD = "held: maintenance window backup (rules.yaml:23): it is loud"
+
+
+def test_an_escalation_nobody_has_answered_pauses_when_the_window_opens_and_only_if_asked():
+    Playbook(backup(), start=BEFORE).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
+    story = Playbook(backup("pause_escalations: true"), start=BEFORE).fires().paged("L1:pd-ada")
+    story.after(seconds=59).quiet().after(seconds=1)
+    assert [effect.because for effect in story.asked(ResolvePage)] == [HELD]
     assert story.incident.phase == "held"
-    story.after(minutes=56).paged("L1:pd-ada")
+    story.after(minutes=60).paged("L1:pd-ada")
     assert story.incident.rings[0].key == "INC-1/1.1/L1/first"
+
+
+def test_it_pauses_where_the_provider_asks_the_levels():
+    text = RULES.replace("    levels:", "    escalation: provider\n    levels:")
+    windows = BACKUP + "    pause_escalations: true\n"
+    story = Playbook(rules(text, windows=windows), start=BEFORE).fires().paged("L1:pd-ada").after(minutes=1)
+    assert story.incident.phase == "held"
+
+
+def test_a_window_made_now_pauses_at_once():
+    story = Playbook(rules(), start=NOON).fires().paged("L1:pd-ada")
+    story.story.rules = backup("pause_escalations: true")
+    assert [effect.because for effect in story.when(Reconsidered()).asked(ResolvePage)] == [HELD]
+
+
+def test_a_window_that_was_made_later_pauses_when_it_opens():
+    story = Playbook(rules(), start=BEFORE).fires().paged("L1:pd-ada")
+    story.story.rules = backup("pause_escalations: true")
+    assert story.when(Reconsidered()).incident.phase == "triggered"
+    assert story.after(minutes=1).incident.phase == "held"
+
+
+def test_a_window_that_does_not_hold_this_severity_pauses_nothing():
+    text = RULES + "    - {severity: SEV-1, facts: {errors: {at_least: 0.5}}}\n"
+    windows = BACKUP + "    pause_escalations: true\n    never_suppress: [SEV-1]\n"
+    made_of = rules(text, facts="{errors: {promql: e}}", windows=windows)
+    story = Playbook(made_of, start=BEFORE).fires().paged("L1:pd-ada")
+    assert story.after(minutes=4).incident.phase == "triggered"  # what it could be is not known
+
+
+def test_the_next_time_of_a_window_that_comes_round_pauses_too():
+    more = "pause_escalations: true\nnever_suppress: [SEV-3]"
+    text = BACKUP.replace(
+        "starts: 2026-01-07T12:00\n    ends: 2026-01-07T13:00", 'cron: "0 12 * * *"\n    duration: 1h'
+    )
+    story = Playbook(rules(windows=text + "".join(f"    {line}\n" for line in more.splitlines())), start=BEFORE).fires()
+    assert story.after(minutes=2).incident.deadlines["holding/pause"] == NOON + timedelta(hours=1)
+    assert story.after(hours=1).incident.deadlines["holding/pause"] == NOON + timedelta(days=1)
+
+
+def test_an_answer_that_expires_in_the_window_asks_people_when_it_ends():
+    text = RULES.replace("    levels:", "    ack_expires: 10m\n    levels:")
+    windows = BACKUP + "    pause_escalations: true\n"
+    story = Playbook(rules(text, windows=windows), start=BEFORE).fires().paged("L1:pd-ada").when(Acknowledged("ada"))
+    story.after(minutes=10).paged()
+    assert story.incident.phase == "held"
+    story.after(minutes=51).paged("L1:pd-ada")
 
 
 def test_an_answered_escalation_is_not_paused():
@@ -118,12 +167,29 @@ def test_a_shadow_holds_nothing_and_says_what_it_would_have_held():
     assert story.incident.phase == "triggered"
 
 
-def test_news_of_what_was_paged_before_is_kept_back_where_a_window_says_so():
-    before = NOON - timedelta(seconds=5)
-    for kind, told in (("notifications", 0), ("pages", 1)):
-        story = Playbook(backup(f"suppress: {kind}"), start=before).fires(an_alert("A")).paged("L1:pd-ada")
-        story.fires(an_alert("B")).after(seconds=10)
-        assert len(story.asked(UpdatePage)) == told
+def news(more, *, start=NOON - timedelta(seconds=5), kind="notifications"):
+    return Playbook(backup(f"suppress: {kind}\n{more}"), start=start).fires(an_alert("A")).paged("L1:pd-ada")
+
+
+def test_news_of_what_was_paged_before_waits_for_the_end_where_a_window_says_so():
+    assert len(news("", kind="pages").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
+    story = news("").fires(an_alert("B")).after(seconds=10)
+    assert story.asked(UpdatePage) == []
+    story.fires(an_alert("C")).after(minutes=50)
+    assert story.asked(UpdatePage) == []
+    told = story.after(minutes=10).asked(UpdatePage)
+    assert {(page.target, page.what) for page in told} >= {("pd-ada", "3 alerts fire now")}
+
+
+def test_news_that_the_window_does_not_cover_is_told_with_what_has_waited():
+    story = news("").fires(an_alert("B")).after(minutes=1)
+    [told] = story.fires(an_alert("D", service="other")).after(seconds=10).asked(UpdatePage)
+    assert "3 alerts fire now" in told.what
+
+
+def test_news_is_told_of_what_the_window_would_not_hold():
+    assert len(news("never_suppress: [SEV-3]").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
+    assert len(news("max_suppressed: 1").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
 
 
 def test_when_windows_have_changed_what_is_held_is_looked_at_again():
