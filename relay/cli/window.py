@@ -116,8 +116,8 @@ def log(url: str, token_file: Path | None, output: str) -> None:
 
 def _end_of(remote: Remote, name: str) -> datetime:
     for row in remote.get("/api/v1/windows")["windows"]:
-        if row["name"] == name and row["open_until"]:
-            return datetime.fromisoformat(row["open_until"])
+        if row["name"] == name and row["ends"]:
+            return datetime.fromisoformat(row["ends"])
     raise click.UsageError(f'window "{name}" is not open now: relay window list shows those that are')
 
 

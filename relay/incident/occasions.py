@@ -83,8 +83,10 @@ class Series:
 
     def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
         """Give occasions that end after an instant and start before another, in any order."""
-        first = after.astimezone(self.zone).replace(tzinfo=None) - self._longest - _DAY
-        last = before.astimezone(self.zone).replace(tzinfo=None) + _DAY
+        after_start = after if self.not_before is None else max(after, self.not_before)
+        last_start = before if self.not_after is None else min(before, self.not_after)
+        first = after_start.astimezone(self.zone).replace(tzinfo=None) - self._longest - _DAY
+        last = last_start.astimezone(self.zone).replace(tzinfo=None) + _DAY
         besides = [start for start in self.besides if first <= start < last]
         for wall in chain(besides, (start for start in self.starts.between(first, last) if start not in besides)):
             occasion = lasting(wall, self.zone, self.length)
@@ -104,20 +106,32 @@ class Series:
         return too_early or (self.not_after is not None and occasion.starts >= self.not_after)
 
 
-@dataclass(frozen=True, slots=True)
-class Amended:
-    """Occasions of which the one that was open at a time ends at another time than planned: earlier, or later."""
+class Amendment(NamedTuple):
+    """What is open at a time ends at another time than planned: earlier, or later."""
 
-    occasions: Occasions
     open_at: datetime
     ends: datetime
 
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """Occasions some of which end at another time than planned."""
+
+    occasions: Occasions
+    amendments: tuple[Amendment, ...]
+    """In the order in which they were made: a later one goes by what those before it have made of an occasion."""
+    grace: timedelta
+    """How much later than its end an occasion can still be amended."""
+
     def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
         """Give occasions that end after an instant and start before another, in any order."""
-        begin = min(after, self.open_at) if self.ends > after else after
+        begin = after
+        for one in reversed(self.amendments):
+            begin = min(begin, one.open_at - self.grace) if one.ends > begin else begin
         for starts, ends in self.occasions.between(begin, before):
-            ends = self.ends if starts <= self.open_at < ends else ends
-            if after < ends:
+            for open_at, instead in self.amendments:
+                ends = instead if starts <= open_at < ends + self.grace else ends
+            if after < ends and starts < ends:
                 yield Occasion(starts, ends)
 
 

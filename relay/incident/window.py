@@ -1,6 +1,6 @@
 """A maintenance window as people write it: when it is open, what it covers, and what it does. Section `windows:`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -10,13 +10,16 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_
 from relay.config.matchers import Matcher, all_match, compile_regex
 from relay.config.types import Day, Duration, Moment, OneMatcher, Placed, TimeOfDay, Zone, at_least, to_utc
 from relay.incident.ical import Padded, Read, read_calendar
-from relay.incident.occasions import Amended, Occasion, Occasions, Once, Series, State, state
+from relay.incident.occasions import Amended, Amendment, Occasion, Occasions, Once, Series, State, state
 from relay.incident.recurrence import Cron, Rule, Starts, Weekly, refuse_too_close
 from relay.incident.severity import SeverityLevel
 
 A_MINUTE = timedelta(minutes=1)
 LONGEST = timedelta(days=31)
 """How long one time of what comes round may last."""
+
+_AHEAD = timedelta(days=3660)
+_MOMENT = timedelta(microseconds=1)
 
 MatcherSet = Annotated[tuple[OneMatcher, ...], Field(min_length=1)]
 
@@ -192,7 +195,9 @@ class Window(Placed):
         starts = to_utc(self.starts, self.zone)
         ends = to_utc(self.ends, self.zone, end=True) if self.ends else starts + (self.duration or timedelta())
         if ends <= starts:
-            raise ValueError('"ends" must be later than "starts"')
+            skipped = self.ends and self._wall(self.ends) > self._wall(self.starts)  # type: ignore[operator]
+            because = f": clocks in {self.zone} skip that hour then" if skipped else ""
+            raise ValueError(f'"ends" must be later than "starts"{because}')
         return Once(Occasion(starts, ends))
 
     def _recurring(self, kind: str) -> tuple[Starts, timedelta | time]:
@@ -215,11 +220,20 @@ class Window(Placed):
             return moment
         return moment.astimezone(self.zone).replace(tzinfo=None)
 
-    def amended(self, open_at: datetime, ends: datetime) -> "Window":
-        """The same window, of which the time that it was open at ends at another time."""
+    def amended(self, amendments: Iterable[Amendment]) -> "Window":
+        """The same window, of which times that it was open at (its `grace` included) end at other times."""
         known = self.model_copy()
-        known._series = tuple(Amended(one, open_at, ends) for one in self._series)
+        known._series = tuple(Amended(one, tuple(amendments), self.grace) for one in self._series)
         return known
+
+    def open_occasion(self, now: datetime) -> Occasion | None:
+        """The time that it is open at, its `grace` included; of several, from the first start to the last end."""
+        found = [o for o in self.occasions(now - self.grace, now + _MOMENT) if o.starts <= now]
+        return Occasion(found[0].starts, max(o.ends for o in found)) if found else None
+
+    def opens_after(self, moment: datetime) -> bool:
+        """Whether it is open at any time after a moment, within ten years."""
+        return any(True for one in self._series for _ in one.between(moment, moment + _AHEAD))
 
     def occasions(self, after: datetime, before: datetime) -> list[Occasion]:
         """Every time it is open between two instants, in order; without its `grace`."""
@@ -239,6 +253,10 @@ class Window(Placed):
     def covers(self, labels: Mapping[str, str]) -> bool:
         """Whether one of its sets of matchers is met."""
         return any(all_match(one, labels) for one in self._sets)
+
+    def covers_any_name(self) -> bool:
+        """Whether alerts are covered that have nothing but a name, whatever it is: nearly all there are."""
+        return self.covers({"alertname": "any name that an alert may have"})
 
     def sets(self) -> tuple[tuple[Matcher, ...], ...]:
         """Its sets of matchers, one of which must be met."""

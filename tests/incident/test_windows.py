@@ -3,6 +3,7 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from playbook import NOON, RULES, Playbook, an_alert, rules
@@ -10,6 +11,7 @@ from playbook import NOON, RULES, Playbook, an_alert, rules
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Reconsidered, Resolved, Undeliverable, WouldHold
 from relay.incident.maintenance import Windows
+from relay.incident.occasions import Amendment
 from relay.incident.window import Window
 
 BACKUP = """
@@ -203,13 +205,55 @@ def test_a_window_that_is_amended_ends_at_another_time():
     window = a_window(cron="0 12 * * *", duration="1h")
     noon = NOON + timedelta(minutes=30)
     for ends in (noon + timedelta(minutes=1), noon + timedelta(hours=5)):
-        times = window.amended(noon, ends).occasions(NOON, NOON + timedelta(days=1, hours=1))
+        times = window.amended([Amendment(noon, ends)]).occasions(NOON, NOON + timedelta(days=1, hours=1))
         assert [(o.starts, o.ends) for o in times] == [
             (NOON, ends),
             (NOON + timedelta(days=1), NOON + timedelta(days=1, hours=1)),
         ]
-    longer = Windows([window.amended(noon, noon + timedelta(hours=5))])
+    longer = Windows([window.amended([Amendment(noon, noon + timedelta(hours=5))])])
     assert longer.open(noon + timedelta(hours=4))[0][1] == noon + timedelta(hours=5)
+
+
+def amended(window, *amendments):
+    """The occasions of today, when what is open at one time ends at another, each in minutes after noon."""
+    at = [Amendment(NOON + timedelta(minutes=open_at), NOON + timedelta(minutes=ends)) for open_at, ends in amendments]
+    day = (NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+    return [tuple((t - NOON) // timedelta(minutes=1) for t in o) for o in window.amended(at).occasions(*day)]
+
+
+def test_a_window_is_amended_again_and_again():
+    window = a_window(cron="0 12 * * *", duration="1h")
+    assert amended(window, (30, 120), (110, 240), (200, 180)) == [(0, 180)]
+    many = [(30 + n / 1000, 120 + n / 1000) for n in range(3000)]
+    assert amended(window, *many) == [(0, 122)]
+    longer = window.amended(
+        [Amendment(NOON + timedelta(minutes=m), NOON + timedelta(minutes=m + 50)) for m in (50, 90)]
+    )
+    late = NOON + timedelta(minutes=130)  # the time as it was planned is long over
+    assert [o.ends for o in longer.occasions(late, late + timedelta(hours=1))] == [NOON + timedelta(minutes=140)]
+
+
+def test_a_window_is_amended_in_its_grace():
+    window = a_window(cron="0 12 * * *", duration="1h", grace="10m")
+    assert amended(window, (65, 120)) == [(0, 120)]
+    assert amended(window, (65, 55)) == [(0, 55)]  # with its grace, that is at once
+    assert amended(window, (71, 120)) == [(0, 60)]
+    assert window.open_occasion(NOON + timedelta(minutes=65)) == (NOON, NOON + timedelta(hours=1))
+    assert window.open_occasion(NOON + timedelta(minutes=70)) is None
+
+
+def test_whether_a_window_still_opens_is_found_at_once():
+    assert a_window(cron="0 * * * *", duration="10m").opens_after(NOON)
+    assert not a_window(cron="0 * * * *", duration="10m", ends="2026-01-06T00:00").opens_after(NOON)
+    assert a_window(cron="0 * * * *", duration="10m", starts="2026-05-01T00:00").opens_after(NOON)
+    assert not a_window(starts="2026-01-07T00:00", duration="1h").opens_after(NOON)
+
+
+def test_a_window_within_the_hour_that_clocks_skip_says_so():
+    with pytest.raises(ValueError, match=r'"ends" must be later than "starts": clocks in Europe/Berlin skip that hour'):
+        a_window(zone="Europe/Berlin", starts="2026-03-29T02:10", ends="2026-03-29T03:05")
+    with pytest.raises(ValueError, match=r'"ends" must be later than "starts" \['):
+        a_window(zone="Europe/Berlin", starts="2026-03-29T02:10", ends="2026-03-29T02:05")
 
 
 def test_exceptions_and_additions():
