@@ -80,9 +80,15 @@ def _explain(
     destination = choose(rules.root, rules.routes, alert.labels)
     path = [f"route     {_branch(branch)} ({branch.place})" for branch in destination.path]
     policy = rules.policies[destination.policy]
+    unknown = [
+        f"window    {window.name} ({window.place}) covers it, when its calendar says so: it is not known here"
+        for window in rules.windows
+        if window.calendar and not window.calendar.file and window.covers(alert.labels)
+    ]
+    decided = [*path, f"policy    {destination.policy} ({policy.place})", f"group     {where.group_key}"]
     return {
         "at": now.isoformat(),
-        "because": [*path, f"policy    {destination.policy} ({policy.place})", f"group     {where.group_key}"],
+        "because": [*decided, *unknown],
         "story": [
             {"after": f"+{spell(when - now)}", "event": type(event).__name__, "text": tell(event)}
             for when, event in story.happened

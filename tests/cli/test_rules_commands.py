@@ -207,6 +207,14 @@ class TestExplain:
         assert said["at"] == "2026-03-29T02:30:00+00:00"
         assert {"after": "+0s", "event": "Opened"}.items() <= said["story"][0].items()
 
+    def test_a_calendar_that_only_the_service_fetches_is_said_to_be_unknown(self, rules):
+        calendar = "calendar: {url: https://psp.example/x.ics}, matchers: [service=shop]"
+        window = f"windows: [{{name: cards, reason: work, owner: ana, zone: UTC, {calendar}}}]\n"
+        rules.write_text(rules.read_text() + window)
+        said = "covers it, when its calendar says so: it is not known here"
+        assert said in self.explain(rules, "alertname=Down", "service=shop").output
+        assert said not in self.explain(rules, "alertname=Down", "service=other").output
+
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
