@@ -29,21 +29,26 @@ Open = tuple[Window, datetime]
 """A window, and until when it is open."""
 
 
-Label = tuple[str, str]
+Label = tuple[str, str, bool]
+"""A label's name, and its value (True) or how its value begins (False)."""
 
 A_YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """The windows that are open from one instant to just before the next edge, by a label that they ask for."""
+    """The windows that are open from one instant to just before the next edge, by a label that they ask for.
+
+    `lengths` are those of the beginnings of values, by the name of the label.
+    """
 
     since: datetime
     edge: datetime
     open: tuple[Open, ...] = ()
     by_label: Mapping[Label, list[Open]] = field(default_factory=dict)
+    lengths: Mapping[str, Collection[int]] = field(default_factory=dict)
     others: tuple[Open, ...] = ()
-    """Those that ask for no label whose values can be listed."""
+    """Those that ask for no label of which a value, or how it begins, is known."""
     pause_at: datetime | None = None
     """When a window that pauses escalations opens, or ends, next."""
 
@@ -83,8 +88,10 @@ class Windows:
         if not index.open:
             return []
         likely = [*index.others]
-        for label in labels.items():
-            likely += index.by_label.get(label, ())
+        for name, value in labels.items():
+            likely += index.by_label.get((name, value, True), ())
+            for length in index.lengths.get(name, ()):
+                likely += index.by_label.get((name, value[:length], False), ())
         once = {id(one[0]): one for one in likely}  # a window of several sets is listed under several labels
         return [one for one in once.values() if one[0].covers(labels)]
 
@@ -110,11 +117,14 @@ class Windows:
         return _Index(now, edge, tuple(found), *_by_label(found), pause_at)
 
 
-def _by_label(found: Sequence[Open]) -> tuple[dict[Label, list[Open]], tuple[Open, ...]]:
+def _by_label(
+    found: Sequence[Open],
+) -> tuple[dict[Label, list[Open]], dict[str, set[int]], tuple[Open, ...]]:
     """List each window under the rarest of the labels that its alerts must have."""
     asked = [(one, [_choices(matchers) for matchers in one[0].sets()]) for one in found]
     counts = Counter(label for _, sets in asked for choices in sets for labels in choices for label in labels)
     by_label: dict[Label, list[Open]] = {}
+    lengths: dict[str, set[int]] = {}
     others: dict[int, Open] = {}
     for one, sets in asked:
         for choices in sets:
@@ -123,13 +133,16 @@ def _by_label(found: Sequence[Open]) -> tuple[dict[Label, list[Open]], tuple[Ope
                 continue
             for label in min(choices, key=lambda labels: max(counts[label] for label in labels)):
                 by_label.setdefault(label, []).append(one)
-    return by_label, tuple(others.values())
+                if not label[2]:
+                    lengths.setdefault(label[0], set()).add(len(label[1]))
+    return by_label, lengths, tuple(others.values())
 
 
 def _choices(matchers: Sequence[Matcher]) -> list[list[Label]]:
-    """For each matcher whose values can be listed, and are not empty: the labels of which an alert must have one."""
-    listed = [[(matcher.name, value) for value in matcher.choices()] for matcher in matchers]
-    return [labels for labels in listed if labels and all(value for _, value in labels)]
+    """For each matcher whose values can be listed, or begin alike: the labels of which an alert must have one."""
+    listed = [[(matcher.name, value, True) for value in matcher.choices()] for matcher in matchers]
+    begun = [[(matcher.name, prefix, False)] for matcher in matchers if (prefix := matcher.prefix())]
+    return [labels for labels in (*listed, *begun) if labels and all(value for _, value, _ in labels)]
 
 
 def enforced(window: Window) -> bool:

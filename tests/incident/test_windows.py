@@ -286,12 +286,14 @@ def test_a_window_is_found_whatever_it_asks_for():
     assert windows.covering(an_alert().labels, NOON) != []  # clocks go back, too
 
 
-VALUES = st.sampled_from(["", "a", "b", "c"])
+VALUES = st.sampled_from(["", "a", "b", "c", "ab", "abc", "b-c"])
 SOME_MATCHERS = st.builds(
     lambda name, op, value: f'{name}{op}"{value}"',
     st.sampled_from(["x", "y", "z"]),
     st.sampled_from(["=", "!=", "=~", "!~"]),
-    st.sampled_from(["", "a", "b", "a|b", "b|c", ".*", "a.*"]),
+    st.sampled_from(
+        ["", "a", "b", "a|b", "b|c", ".*", "a.*", "ab?", "ab*c", "ab.*", "b-.+", "a{0}", "(?i)AB", "a(b|c)"]
+    ),
 )
 
 
