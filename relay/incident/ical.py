@@ -129,7 +129,7 @@ def _occasions(event: _Event, moved: Sequence[Component], zone: ZoneInfo, wanted
         starts = Rule(";".join(written), event.starts, event.zone)
         refuse_too_close(starts, event.starts)
         yield from _series(event, starts, frozenset(but_not), later, zone, wanted)
-    if rule is None or not any(starts.between(event.starts, event.starts + timedelta(seconds=1))):
+    if rule is None or not starts.begins_with_first():
         walls.add(event.starts)  # it counts, also where its rule does not come to it
     for wall in sorted(walls):
         occasion = lasting(wall, event.zone, event.length)

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from relay.config.types import to_utc
-from relay.incident.recurrence import Starts
+from relay.incident.recurrence import Rule, Starts
 
 _DAY = timedelta(days=1)
 _AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
@@ -102,8 +102,24 @@ class Series:
     def _left_out(self, wall: datetime, occasion: Occasion) -> bool:
         if wall in self.but_not or wall.date() in self.but_not or occasion.starts >= occasion.ends:
             return True
-        too_early = self.not_before is not None and occasion.starts < self.not_before
-        return too_early or (self.not_after is not None and occasion.starts >= self.not_after)
+        return not self._in_bounds(occasion.starts)
+
+    def _in_bounds(self, start: datetime) -> bool:
+        too_early = self.not_before is not None and start < self.not_before
+        return not too_early and (self.not_after is None or start < self.not_after)
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """What is written, and does nothing: each with what to do about it."""
+        for left_out in sorted(self.but_not, key=str):
+            day = datetime.combine(left_out, time())
+            starts = {*self.starts.between(day, day + _DAY), *self.besides}
+            if left_out not in starts | {start.date() for start in starts}:
+                yield f'"except" of {left_out} meets no start', "see when it opens, or remove it"
+        for more in self.besides:
+            if not self._in_bounds(to_utc(more, self.zone)):
+                yield f'"also" of {more} is not between "starts" and "ends"', "move or remove it"
+        if isinstance(self.starts, Rule) and not self.starts.begins_with_first():
+            yield '"starts" is not on the rule: it opens later', "write the first time of the rule"
 
 
 class Amendment(NamedTuple):

@@ -115,6 +115,10 @@ class Rule:
             return (start for start in self._counted if after <= start < before)
         return self._walk(max(after, self.first), before)
 
+    def begins_with_first(self) -> bool:
+        """Whether the time that it is counted from is one of its own."""
+        return any(True for _ in self.between(self.first, self.first + timedelta(seconds=1)))
+
     def _happens(self) -> bool:
         """Whether the rule ever happens, tried in the calendar's last years: dateutil gives up only at their end."""
         far = _anchor(self._parts, self.first, datetime(_ENDS - _TRIED, 1, 1))

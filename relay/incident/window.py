@@ -1,6 +1,6 @@
 """A maintenance window as people write it: when it is open, what it covers, and what it does. Section `windows:`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -234,6 +234,12 @@ class Window(Placed):
     def opens_after(self, moment: datetime) -> bool:
         """Whether it is open at any time after a moment, within ten years."""
         return any(True for one in self._series for _ in one.between(moment, moment + _AHEAD))
+
+    def idle_dates(self) -> Iterator[tuple[str, str]]:
+        """Dates that are written, and do nothing; each with what to do about it."""
+        for series in self._series:
+            if isinstance(series, Series):
+                yield from series.idle()
 
     def occasions(self, after: datetime, before: datetime) -> list[Occasion]:
         """Every time it is open between two instants, in order; without its `grace`."""
