@@ -12,7 +12,7 @@ from relay.cli.output import as_json, output_option
 from relay.cli.remote import Remote, remote_options
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
-from relay.config.types import duration, spell
+from relay.config.types import YEARS, duration, spell
 from relay.engine.ruleset import load
 from relay.incident.alert import Alert
 from relay.incident.decide import Rules
@@ -137,6 +137,8 @@ def read_moment(text: str | None) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise click.UsageError(f'"{text}" is not a time: write 2026-03-29T02:30+02:00') from None
+    if moment.year not in YEARS:
+        raise click.UsageError(f'"{text}" is too far away: write a year from {YEARS[0]} to {YEARS[-1]}')
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -221,6 +221,8 @@ class TestExplain:
             (["Down"], '"Down" is not a label: write name=value'),
             (["=Down"], '"=Down" is not a label: write name=value'),
             (["a=b", "--at", "tomorrow"], '"tomorrow" is not a time: write 2026-03-29T02:30+02:00'),
+            (["a=b", "--at", "0001-01-01T00:00"], "is too far away: write a year from 1970 to 2999"),
+            (["a=b", "--at", "9999-12-31T00:00-02:00"], "is too far away: write a year from 1970 to 2999"),
             (["a=b", "--fact", "x=many"], '"many" is not a number'),
             (["a=b", "--fact", "x"], '"x" is not a fact: write name=value'),
             (["a=b", "--for", "1 fortnight"], "write a duration such as 30s, 5m, 1h30m or 2d"),

@@ -192,7 +192,8 @@ async def test_the_command_line(relay):
     async def say(*words):
         return await asyncio.to_thread(run, *words)
 
-    said = await say("add", "rack 7", "-m", "rack=r7", "--reason", "cables", "--owner", "ana", "--for", "2h")
+    told = ("--reason", "cables", "--owner", "ana")
+    said = await say("add", "rack 7", "-m", "rack=r7", *told, "--for", "2h")
     assert (said.exit_code, said.output) == (0, "window rack 7 added\n")
     assert "window rack 7 ends at" in (await say("extend", "rack 7", "--by", "1h")).output
     listed = (await say("list")).output
@@ -202,3 +203,18 @@ async def test_the_command_line(relay):
     assert "amended rack 7 to end at" in (await say("log")).output
     assert (await say("extend", "rack 7", "--by", "1h")).exit_code == 2
     assert (await say("extend", "rack 7")).exit_code == 2
+
+    until = (WallClock().now() + timedelta(hours=3)).isoformat()
+    more = ("--until", until, "--never-suppress", "SEV-2", "--max-suppressed", "5", "--redirect", "pd-ada")
+    said = await say("add", "rack 8", "-m", "rack=r8", *told, *more, "--grace", "10m", "--suppress", "notifications")
+    assert said.output == "window rack 8 added\n"
+    window = next(one for one in relay.running.rules.rules.windows if one.name == "rack 8")
+    assert (window.never_suppress, window.max_suppressed, window.redirect) == ((2,), 5, "pd-ada")
+    assert (window.grace, window.suppress) == (timedelta(minutes=10), "notifications")
+    assert window.ends.isoformat() == until
+    everything = ("add", "all", "-m", 'alertname=~".+"', *told, "--for", "2h")
+    assert "cover nearly every alert" in (await say(*everything)).output
+    assert (await say(*everything, "--force", "--pause-escalations")).exit_code == 0
+    assert (await say("add", "never", "-m", "a=b", *told, "--for", "2h", "--until", until)).exit_code == 2
+    past = await say("add", "never", "-m", "a=b", *told, "--from", "2020-01-01T00:00", "--for", "1h")
+    assert "this time is over" in past.output
