@@ -44,16 +44,12 @@ def submit(
 def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> int:
     """Let every deadline that has passed be missed, the longest overdue incident first; gives how many incidents."""
     due = transaction.incidents.due(now, limit)
-    incidents = [incident for id_ in due if (incident := transaction.incidents.get(id_))]
-    held: dict[str, list[str]] = {}
-    for incident in sorted(incidents, key=lambda one: one.severity or LEAST):
-        if incident.phase == "held":
-            held.setdefault(incident.held_by, []).append(incident.id)
-    for incident in incidents:
-        id_ = incident.id
-        beside = _list([other for other in held.get(incident.held_by, []) if other != id_])
+    beside = _beside([incident for id_ in due if (incident := transaction.incidents.get(id_))])
+    for id_ in due:
+        incident = transaction.incidents.get(id_)
+        assert incident is not None
         try:
-            decisions = _missed(incident, beside, rules, now)
+            decisions = _missed(incident, beside.get(id_, ""), rules, now)
         except Exception:
             log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
             transaction.incidents.defer(id_, now + SICK_FOR)
@@ -63,9 +59,19 @@ def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> i
     return len(due)
 
 
-def _list(ids: Sequence[str]) -> str:
-    """Incidents in words."""
-    return ", ".join(ids[:MOST_NAMED]) + (f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else "")
+def _beside(incidents: Sequence[Incident]) -> dict[str, str]:
+    """For each that is held: the others that the same holds, in words, the most severe first."""
+    held: dict[str, list[str]] = {}
+    for incident in sorted(incidents, key=lambda one: one.severity or LEAST):
+        if incident.phase == "held":
+            held.setdefault(incident.held_by, []).append(incident.id)
+    return {id_: _others(ids, id_) for ids in held.values() for id_ in ids}
+
+
+def _others(ids: Sequence[str], but: str) -> str:
+    named = [id_ for id_ in ids[: MOST_NAMED + 1] if id_ != but][:MOST_NAMED]
+    more = len(ids) - 1 - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _missed(incident: Incident, beside: str, rules: Rules, now: datetime) -> Iterable[Decision]:

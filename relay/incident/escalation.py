@@ -51,7 +51,8 @@ def react(
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
         case Triggered() | AckExpired():
-            yield from list(paused(incident, windows, now)) or _begin(incident, plan, roster, now)
+            held = list(paused(incident, windows, now)) if isinstance(event, AckExpired) else ()
+            yield from held or _begin(incident, plan, roster, now)
         case DeadlineMissed("escalation/acknowledgement"):
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)

@@ -77,7 +77,12 @@ def react(incident: Incident, event: Event, windows: Windows, scale: Scale, now:
 
 
 def paused(incident: Incident, windows: Windows, now: datetime) -> Iterator[Event | Effect]:
-    """Close the pages nobody has answered, and hold, where an open window asks for it."""
+    """Close the pages nobody has answered, and hold, where an open window asks for it.
+
+    It does not where the target has refused that it would page instead: somebody must know.
+    """
+    if any(ring.level == REDIRECTED for ring in incident.refused):
+        return
     found = maintenance.hold(windows, incident.alerts.values(), _worst(incident), now, pauses)
     if found is not None and incident.phase == "triggered":
         yield from _send_home(incident, found)
@@ -101,6 +106,8 @@ def _worst(incident: Incident) -> int:
 
 def _send_home(incident: Incident, hold: Hold) -> Iterator[Event | Effect]:
     yield from (ResolvePage(ring.target, ring.key, f"held: {hold.by}") for ring in incident.rings)
+    if PAUSE in incident.deadlines:
+        yield DeadlineMet(PAUSE)
     yield Held(hold.by, hold.until)
     yield DeadlineSet(LOOK, hold.until)
 

@@ -103,6 +103,7 @@ def test_an_escalation_nobody_has_answered_pauses_when_the_window_opens_and_only
     story.after(seconds=59).quiet().after(seconds=1)
     assert [effect.because for effect in story.asked(ResolvePage)] == [HELD]
     assert story.incident.phase == "held"
+    assert list(story.incident.deadlines) == ["holding/look"]
     story.after(minutes=60).paged("L1:pd-ada")
     assert story.incident.rings[0].key == "INC-1/1.1/L1/first"
 
@@ -112,6 +113,14 @@ def test_it_pauses_where_the_provider_asks_the_levels():
     windows = BACKUP + "    pause_escalations: true\n"
     story = Playbook(rules(text, windows=windows), start=BEFORE).fires().paged("L1:pd-ada").after(minutes=1)
     assert story.incident.phase == "held"
+
+
+def test_nothing_pauses_once_the_target_has_refused_that_would_be_paged_instead():
+    story = Playbook(backup("pause_escalations: true\nredirect: pd-noc")).fires().paged("window:pd-noc")
+    [ring] = story.incident.rings
+    other = an_alert("Other", service="other")
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).fires(other).paged("L1:pd-ada")
+    story.ends(other).after(minutes=5).paged("L2:pd-bob")
 
 
 def test_a_window_made_now_pauses_at_once():

@@ -4,7 +4,7 @@ from alembic import op
 
 from relay.store import tables
 
-revision = "0004"
+revision = "0006"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
