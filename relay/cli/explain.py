@@ -12,7 +12,7 @@ from relay.cli.output import as_json, output_option
 from relay.cli.remote import Remote, remote_options
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
-from relay.config.types import duration, spell
+from relay.config.types import YEARS, duration, spell
 from relay.engine.ruleset import load
 from relay.incident.alert import Alert
 from relay.incident.decide import Rules
@@ -80,9 +80,15 @@ def _explain(
     destination = choose(rules.root, rules.routes, alert.labels)
     path = [f"route     {_branch(branch)} ({branch.place})" for branch in destination.path]
     policy = rules.policies[destination.policy]
+    unknown = [
+        f"window    {window.name} ({window.place}) covers it, when its calendar says so: it is not known here"
+        for window in rules.windows
+        if window.calendar and not window.calendar.file and window.covers(alert.labels)
+    ]
+    decided = [*path, f"policy    {destination.policy} ({policy.place})", f"group     {where.group_key}"]
     return {
         "at": now.isoformat(),
-        "because": [*path, f"policy    {destination.policy} ({policy.place})", f"group     {where.group_key}"],
+        "because": [*decided, *unknown],
         "story": [
             {"after": f"+{spell(when - now)}", "event": type(event).__name__, "text": tell(event)}
             for when, event in story.happened
@@ -131,6 +137,8 @@ def read_moment(text: str | None) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise click.UsageError(f'"{text}" is not a time: write 2026-03-29T02:30+02:00') from None
+    if moment.year not in YEARS:
+        raise click.UsageError(f'"{text}" is too far away: write a year from {YEARS[0]} to {YEARS[-1]}')
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

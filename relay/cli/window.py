@@ -46,34 +46,36 @@ def list_(url: str, token_file: Path | None, output: str) -> None:
 @click.option("--reason", required=True, help="Is told with every hold.")
 @click.option("--owner", required=True, help="Whom to ask about it.")
 @click.option("--from", "starts", help="When it opens: 2026-10-24T23:00+02:00, or UTC.  [default: now]")
-@click.option("--for", "span", required=True, help="How long: 2h.")
-@click.option("--never-suppress", multiple=True, help="A severity that pages all the same: SEV-1.")
+@click.option("--for", "span", help="How long: 2h.")
+@click.option("--until", help="Or when it ends: 2026-10-25T04:00+02:00, or UTC.")
+@click.option("--never-suppress", multiple=True, help="This severity, and what is worse, pages all the same: SEV-1.")
+@click.option("--max-suppressed", type=click.IntRange(min=1), help="An incident of more alerts pages.")
+@click.option("--suppress", type=click.Choice(["pages", "notifications"]), help="What is kept from people.")
+@click.option("--redirect", help="A target that is paged instead.")
+@click.option("--grace", help="How much later it lets go of what began before its end: 10m.")
+@click.option("--pause-escalations", is_flag=True, help="Send home those who are paged and have not answered.")
+@click.option("--mirror", is_flag=True, help="Make Alertmanager silent, too.")
+@click.option("--force", is_flag=True, help="Even if it covers nearly every alert.")
 @remote_options
 @output_option
 def add(
     name: str,
     matchers: tuple[str, ...],
-    reason: str,
-    owner: str,
     starts: str | None,
-    span: str,
-    never_suppress: tuple[str, ...],
+    span: str | None,
+    until: str | None,
     url: str,
     token_file: Path | None,
     output: str,
+    **keys: Any,
 ) -> None:
-    """Add a window that is open once."""
+    """Add a window that is open once. Over the API, all keys of the section `windows:` can be written."""
+    if (until is None) == (span is None):
+        raise click.UsageError("say either --for or --until")
     begin = read_moment(starts)
-    body: dict[str, Any] = {
-        "name": name,
-        "matchers": matchers,
-        "reason": reason,
-        "owner": owner,
-        "zone": "UTC",
-        "starts": begin.isoformat(),
-        "ends": (begin + read_span(span)).isoformat(),
-        "never_suppress": never_suppress,
-    }
+    ends = read_moment(until) if until else begin + read_span(span or "")
+    body = {key: value for key, value in keys.items() if value}
+    body |= {"name": name, "matchers": matchers, "zone": "UTC", "starts": begin.isoformat(), "ends": ends.isoformat()}
     _say(Remote(url, token_file).post("/api/v1/windows", body), output)
 
 
@@ -116,8 +118,8 @@ def log(url: str, token_file: Path | None, output: str) -> None:
 
 def _end_of(remote: Remote, name: str) -> datetime:
     for row in remote.get("/api/v1/windows")["windows"]:
-        if row["name"] == name and row["open_until"]:
-            return datetime.fromisoformat(row["open_until"])
+        if row["name"] == name and row["ends"]:
+            return datetime.fromisoformat(row["ends"])
     raise click.UsageError(f'window "{name}" is not open now: relay window list shows those that are')
 
 

@@ -19,6 +19,8 @@ _SYNTAX = re.compile(
 )
 _WORDS = re.compile(r"[\w /:-]+(?:\|[\w /:-]+)*")
 """A regular expression that is only a choice of words."""
+_LITERAL = re.compile(r"[\w /:-]+")
+_REPEATS = ("*", "+", "?", "{")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 """What may be escaped; before anything else a backslash is a backslash, so that `\\.` and `\\d` need no doubling."""
@@ -53,6 +55,12 @@ class Matcher:
         if self.op == "=~" and _WORDS.fullmatch(self.value):
             return tuple(self.value.split("|"))
         return ()
+
+    def prefix(self) -> str:
+        """How every value begins that meets the condition, as far as that is easily seen."""
+        if self.op != "=~" or "|" in self.value or not (found := _LITERAL.match(self.value)):
+            return ""
+        return found[0][:-1] if self.value[found.end() :].startswith(_REPEATS) else found[0]
 
     def __str__(self) -> str:
         name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else _quote(self.name)

@@ -180,6 +180,8 @@ class Retention(_Part):
     """Alerts that have ended."""
     incidents: Duration = timedelta(days=400)
     """Incidents that are closed, with their timelines."""
+    announcements: Duration = timedelta(days=400)
+    """What was told of maintenance windows; what people did to them is kept for good."""
 
     def ages(self) -> dict[str, timedelta]:
         """What is removed, and after how long."""

@@ -24,7 +24,7 @@ AnyDate = TypeVar("AnyDate", bound=date)
 _UNITS = {"y": 31536000, "w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _DURATION = re.compile("".join(rf"(?:(\d{{1,18}}){unit})?" for unit in _UNITS), re.ASCII)
 _MOST_SECONDS = 10 * 31536000
-_YEARS = range(1970, 3000)
+YEARS = range(1970, 3000)
 """Years that can be written: beyond them a change of zone or a rotation leaves the calendar."""
 
 
@@ -124,8 +124,8 @@ def _read_date(value: Any) -> date:
 
 
 def _in_our_time(day: AnyDate) -> AnyDate:
-    if day.year not in _YEARS:
-        raise ValueError(f"write a year from {_YEARS[0]} to {_YEARS[-1]}")
+    if day.year not in YEARS:
+        raise ValueError(f"write a year from {YEARS[0]} to {YEARS[-1]}")
     return day
 
 

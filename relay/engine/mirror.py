@@ -86,15 +86,22 @@ async def _do(api: AlertmanagerApi, silence: Silence, session: aiohttp.ClientSes
 
 
 def wanted_silences(windows: Windows, now: datetime) -> list[Silence]:
-    """What should be silent now."""
-    return [
-        Silence(matchers, occasion.starts, occasion.ends, f"{BY}{window.name}", window.because)
-        for window in windows
-        if window.mirror and window.mode == "enforce"
-        for occasion in window.occasions(now, now + _NEAR)
-        if occasion.starts <= now
-        for matchers in window.sets()
-    ]
+    """What should be silent now: each set of matchers of a window until the last end of the times it is open at.
+
+    Not in its grace: what begins in it is to page, and a silence would keep it from Relay.
+    """
+    found: dict[tuple[object, ...], Silence] = {}
+    for window in windows:
+        if not window.mirror or window.mode != "enforce":
+            continue
+        for occasion in window.occasions(now, now + _NEAR):  # in order: of those that overlap, one takes over
+            if occasion.starts > now:
+                continue
+            for matchers in window.sets():
+                one = Silence(matchers, occasion.starts, occasion.ends, f"{BY}{window.name}", window.because)
+                known = found.get(_what(one))
+                found[_what(one)] = replace(known, ends=max(known.ends, one.ends)) if known else one
+    return list(found.values())
 
 
 def changes(wanted: Sequence[Silence], there: Sequence[Silence]) -> list[Silence]:

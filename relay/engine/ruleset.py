@@ -13,7 +13,7 @@ from relay.config.document import Document
 from relay.config.files import read_all, revision
 from relay.config.secrets import SecretMissing
 from relay.engine.metrics import Metrics
-from relay.engine.windows import join_windows
+from relay.engine.windows import ANNOUNCES, cannot_tell, join_windows
 from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
 from relay.incident.fallback import Fallback
@@ -24,9 +24,6 @@ from relay.integrations.courier import Courier
 from relay.store.window_log import WindowAct
 
 log = structlog.get_logger()
-
-ANNOUNCES = ("email", "webhook")
-"""Types of targets that can tell people something without ringing them."""
 
 
 class RuleFile(incident_rules.RuleFile):
@@ -110,7 +107,7 @@ def _announcements_refer(files: list[tuple[Document, RuleFile]], targets: Mappin
             for j, name in enumerate(window.announce.to if window.announce else ()):
                 if targets[name].type not in ANNOUNCES:
                     way = ("windows", i, "announce", "to", j)
-                    problem = f'"{name}" is a target of the type {targets[name].type}, which only rings people'
+                    problem = cannot_tell(name, targets[name].type)
                     yield complain_at(document, way, problem, f"write a target of the type {' or '.join(ANNOUNCES)}")
 
 
@@ -212,6 +209,10 @@ class RulesInUse:
     def couriers(self) -> Mapping[str, Courier]:
         """The couriers of the rules' targets, and of those that settings name."""
         return self._all
+
+    def types(self) -> Mapping[str, str]:
+        """The types of the rules' targets, by name."""
+        return {name: target.type for name, target in self._ruleset.targets.items()}
 
     def limits(self) -> Mapping[str, int]:
         """Requests a minute that each target takes; 0 for no limit."""

@@ -1,6 +1,6 @@
 """The one door: something happened to an incident, and all that follows from it is kept in the same transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -8,12 +8,15 @@ import structlog
 from relay.incident.decide import Decision, Rules, decide
 from relay.incident.events import DeadlineMissed, Event, Reconsidered
 from relay.incident.incident import Incident
+from relay.incident.severity import LEAST
 from relay.store.transaction import Transaction
 
 log = structlog.get_logger()
 
 MOST_DEADLINES = 100
 """Deadlines of one incident handled at a time. More is a loop, and must not stop the others."""
+MOST_NAMED = 5
+"""Incidents held by the same that a page names; the rest are counted."""
 SICK_FOR = timedelta(minutes=1)
 """How long an incident whose deadline cannot be decided is left alone."""
 
@@ -41,11 +44,12 @@ def submit(
 def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> int:
     """Let every deadline that has passed be missed, the longest overdue incident first; gives how many incidents."""
     due = transaction.incidents.due(now, limit)
+    beside = _beside([incident for id_ in due if (incident := transaction.incidents.get(id_))])
     for id_ in due:
         incident = transaction.incidents.get(id_)
         assert incident is not None
         try:
-            decisions = _missed(incident, rules, now)
+            decisions = _missed(incident, beside.get(id_, ""), rules, now)
         except Exception:
             log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
             transaction.incidents.defer(id_, now + SICK_FOR)
@@ -55,13 +59,29 @@ def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> i
     return len(due)
 
 
-def _missed(incident: Incident, rules: Rules, now: datetime) -> Iterable[Decision]:
+def _beside(incidents: Sequence[Incident]) -> dict[str, str]:
+    """For each that is held: the others that the same holds, in words, the most severe first."""
+    held: dict[str, list[str]] = {}
+    for incident in sorted(incidents, key=lambda one: one.severity or LEAST):
+        if incident.phase == "held":
+            held.setdefault(incident.held_by, []).append(incident.id)
+    return {id_: _others(ids, id_) for ids in held.values() for id_ in ids}
+
+
+def _others(ids: Sequence[str], but: str) -> str:
+    named = [id_ for id_ in ids[: MOST_NAMED + 1] if id_ != but][:MOST_NAMED]
+    more = len(ids) - 1 - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _missed(incident: Incident, beside: str, rules: Rules, now: datetime) -> Iterable[Decision]:
     decisions: list[Decision] = []
-    if incident.phase == "held" and not incident.missed(now):
-        return [decide(incident, Reconsidered(), rules, now)]  # somebody has asked that it be looked at again
+    if incident.phase in ("held", "triggered") and not incident.missed(now):
+        return [decide(incident, Reconsidered(beside), rules, now)]  # somebody has asked that it be looked at again
     # One at a time: what follows from the first may have met or moved the next.
     while (missed := incident.missed(now)) and len(decisions) < MOST_DEADLINES:
-        decision = decide(incident, DeadlineMissed(missed[0]), rules, now)
+        event = DeadlineMissed(missed[0], beside if incident.phase == "held" else "")
+        decision = decide(incident, event, rules, now)
         decisions.append(decision)
         incident = decision.incident
     return decisions

@@ -17,6 +17,7 @@ from relay.engine.writer import Writer
 from relay.incident.window import Window
 from relay.integrations.courier import Again, Never
 from relay.integrations.download import download
+from relay.store.calendars import Told, digest, keep_calendar, read_calendars
 from relay.store.database import StoreUnavailable
 from relay.store.window_log import newest_act, read_acts
 
@@ -59,15 +60,25 @@ class WindowWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        await self.remember()
         async with aiohttp.ClientSession() as session:
             while True:
                 try:
                     await self.look()
                 except StoreUnavailable as trouble:
                     log.warning("windows cannot be looked after", because=str(trouble))
-                for window in [window for window in self._rules.rules.windows if window.calendar]:
-                    await self._refresh(window, session)
+                await self.refresh(session)
                 await asyncio.sleep(self._every)
+
+    async def remember(self) -> None:
+        """Take in what calendars told before the start: it holds until they are read again, or for as long as stale."""
+        now = self._clock.now()
+        for name, told in (await self._writer.read(read_calendars)).items():
+            window = next((window for window in self._fetched() if window.name == name), None)
+            if window is not None and told.digest == _digest(window):
+                self._calendars[name] = _Known(now, told.at)
+                self._rules.take_calendar(name, told.text)
+                self._changed()
 
     async def look(self) -> None:
         """Take in what was done to windows since the last look. Raises `StoreUnavailable`."""
@@ -78,25 +89,37 @@ class WindowWatch:
             self._rules.take_acts(acts)
             self._changed()
 
-    async def _refresh(self, window: Window, session: aiohttp.ClientSession) -> None:
-        found, now = window.calendar, self._clock.now()
-        if found is None or found.file:
-            return
-        known = self._calendars.setdefault(window.name, _Known(now))
-        if now < known.due:
-            return
+    async def refresh(self, session: aiohttp.ClientSession) -> None:
+        """Read every calendar that is due."""
+        for window in self._fetched():
+            known = self._calendars.setdefault(window.name, _Known(self._clock.now()))
+            if self._clock.now() >= known.due:
+                await self._read(window, known, session)
+
+    def _fetched(self) -> list[Window]:
+        return [one for one in self._rules.rules.windows if one.calendar and not one.calendar.file]
+
+    async def _read(self, window: Window, known: _Known, session: aiohttp.ClientSession) -> None:
+        assert window.calendar is not None
+        now = self._clock.now()
         try:
-            url = found.url or read_secret(found.url_file, "")
-            text = await download(url, session)
-            window.with_calendar(text)
+            text = await download(_address(window), session)
+            read = window.with_calendar(text)
         except (Again, Never, ValueError, SecretMissing) as trouble:
-            known.due = now + min(AFTER_FAILURE, found.refresh)
+            known.due = now + min(AFTER_FAILURE, window.calendar.refresh)
             self._failed(window, known, str(trouble), now)
             return
-        known.due, known.answered_at = now + found.refresh, now
+        if read.unread:
+            log.warning("events of a calendar are left out", window=window.name, because=read.unread[:5])
+        known.due, known.answered_at = now + window.calendar.refresh, now
         self._metrics.calendar_at.labels(window.name).set(now.timestamp())
         self._rules.take_calendar(window.name, text)
         self._changed()
+        told = Told(digest(_address(window)), now, text)
+        try:
+            await self._writer.transact(lambda connection: keep_calendar(connection, window.name, told))
+        except StoreUnavailable as trouble:
+            log.warning("a calendar cannot be kept", window=window.name, because=str(trouble))
 
     def _failed(self, window: Window, known: _Known, because: str, now: datetime) -> None:
         """What is known stays in use; after `stale_after` it is forgotten, where the window says so."""
@@ -114,3 +137,17 @@ class WindowWatch:
             known.answered_at = None
             self._rules.take_calendar(window.name, None)
             self._changed()
+
+
+def _address(window: Window) -> str:
+    """Where its calendar is. Raises `SecretMissing`."""
+    assert window.calendar is not None
+    return window.calendar.url or read_secret(window.calendar.url_file, "")
+
+
+def _digest(window: Window) -> str:
+    """A digest of the address; empty when the file that holds it is missing."""
+    try:
+        return digest(_address(window))
+    except SecretMissing:
+        return ""

@@ -7,8 +7,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from relay.config.complaints import suggest
 from relay.config.document import Place
-from relay.incident.maintenance import Windows
+from relay.incident.occasions import Amendment
 from relay.incident.window import Window
 from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct
 
@@ -17,7 +18,8 @@ log = structlog.get_logger()
 FORGOTTEN_AFTER = timedelta(days=7)
 """How long a window made over the API is known after its last end."""
 
-KNOWN_AHEAD = timedelta(days=3660)
+ANNOUNCES = ("email", "webhook")
+"""Types of targets that can tell people something without ringing them."""
 
 
 class Refused(Exception):
@@ -42,18 +44,30 @@ def join_windows(
     """All windows as they stand: files first, then what people did, in order. `calendars` has texts by window."""
     windows = {window.name: _with_times(window, calendars) for window in of_files}
     of_people: dict[str, Window] = {}
+    amendments: dict[str, list[Amendment]] = {}
     for act in acts:
-        known = windows.get(act.name) or of_people.get(act.name)
         if act.kind == ADDED:
             if made := _made(act):
                 of_people[act.name] = made
-        elif act.kind == AMENDED and known is not None:
-            group = windows if act.name in windows else of_people
-            group[act.name] = known.amended(act.at, datetime.fromisoformat(act.body["ends"]))
+        elif act.kind == AMENDED:
+            amendments.setdefault(act.name, []).append(
+                _amendment(act, windows.get(act.name) or of_people.get(act.name))
+            )
         elif act.kind == REMOVED:
             of_people.pop(act.name, None)
-    coming = [window for window in of_people.values() if _is_to_come(window, now)]
-    return (*windows.values(), *(window for window in coming if window.name not in windows))
+            amendments.pop(act.name, None)
+    joined = {
+        name: window.amended(amendments[name]) if name in amendments else window
+        for name, window in (of_people | windows).items()
+    }
+    coming = [w for name, w in joined.items() if name not in windows and w.opens_after(now - FORGOTTEN_AFTER)]
+    return (*(joined[name] for name in windows), *coming)
+
+
+def _amendment(act: WindowAct, window: Window | None) -> Amendment:
+    """What somebody has made of the time that a window was open at; at once means without its grace, too."""
+    grace = window.grace if window and act.body.get("at_once") else timedelta()
+    return Amendment(act.at, datetime.fromisoformat(act.body["ends"]) - grace)
 
 
 def _made(act: WindowAct) -> Window | None:
@@ -62,10 +76,6 @@ def _made(act: WindowAct) -> Window | None:
     except Refused as error:  # it was sound for the Relay that took it
         log.error("a window made over the API cannot be used, and holds nothing", window=act.name, because=str(error))
         return None
-
-
-def _is_to_come(window: Window, now: datetime) -> bool:
-    return bool(window.occasions(now - FORGOTTEN_AFTER, now + KNOWN_AHEAD))
 
 
 def _with_times(window: Window, calendars: Mapping[str, str]) -> Window:
@@ -79,17 +89,20 @@ def _with_times(window: Window, calendars: Mapping[str, str]) -> Window:
         return window
 
 
-def ending(windows: Windows, name: str, ends: datetime, now: datetime) -> tuple[Window, bool]:
-    """Find the window that somebody wants to end at a time, and whether it is open. Raises `Refused`."""
-    window = next((window for window in windows if window.name == name), None)
-    if window is None:
-        raise Refused(f'there is no window "{name}"')
-    open_until = next((until for one, until in windows.open(now) if one is window), None)
-    if open_until is not None and ends <= window_start(window, now):
-        raise Refused("a window cannot end before it has begun")
-    return window, open_until is not None
+def refuse_targets(window: Window, types: Mapping[str, str]) -> None:
+    """Refuse targets that there are not, or that cannot do what is wanted. `types` are by name. Raises `Refused`."""
+    told = window.announce.to if window.announce else ()
+    wrong = [
+        f'{key}: there is no target "{name}": {suggest(name, types)}'
+        for key, name in (("redirect", window.redirect), *(("announce", name) for name in told))
+        if name and name not in types
+    ]
+    only_ring = [name for name in told if name in types and types[name] not in ANNOUNCES]
+    wrong += [f"announce: {cannot_tell(name, types[name])}" for name in only_ring]
+    if wrong:
+        raise Refused("; ".join(wrong))
 
 
-def window_start(window: Window, now: datetime) -> datetime:
-    """When the time that a window is open at has begun."""
-    return min((starts for starts, _ in window.occasions(now, now + timedelta(microseconds=1))), default=now)
+def cannot_tell(name: str, type_: str) -> str:
+    """Say why nothing can be announced through a target."""
+    return f'"{name}" is a target of the type {type_}, which only rings people'

@@ -7,7 +7,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from relay.engine.windows import Refused, ending, read_window
+from relay.config.types import spell
+from relay.engine.windows import Refused, read_window, refuse_targets
 from relay.http.access import Caller, require
 from relay.http.alertmanager import CLOCK
 from relay.http.api import LOOP, RULES, WRITER, answer, read_asked
@@ -15,7 +16,7 @@ from relay.http.routes import Route
 from relay.incident.maintenance import Windows
 from relay.incident.window import Window
 from relay.store.database import StoreUnavailable
-from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, read_acts
+from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, newest_acts, read_acts
 
 AHEAD = timedelta(days=90)
 MOST_OCCASIONS = 5
@@ -40,6 +41,9 @@ class WindowView(BaseModel):
     mode: str
     matchers: list[list[str]]
     open_until: datetime | None
+    """When it lets go of what it holds: its grace is over then."""
+    ends: datetime | None
+    """When the time that it is open at ends; in its grace, when it has ended."""
     occasions: list[OccasionView]
     """The open and the next times, of the next 90 days."""
 
@@ -56,6 +60,8 @@ class NewWindow(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(min_length=1, max_length=200)
+    force: bool = False
+    """Whether it may cover alerts of every name."""
 
 
 class WindowEnd(BaseModel):
@@ -109,22 +115,24 @@ async def acts(request: web.Request) -> web.Response:
     """List what people have done."""
     require(request, "viewer")
     try:
-        found = await request.app[WRITER].read(read_acts)
+        found = await request.app[WRITER].read(lambda connection: newest_acts(connection, MOST_ACTS))
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
-    listed = [
-        ActView(at=act.at, by=act.by, name=act.name, kind=act.kind, body=dict(act.body))
-        for act in reversed(found[-MOST_ACTS:])
-    ]
+    listed = [ActView(at=act.at, by=act.by, name=act.name, kind=act.kind, body=dict(act.body)) for act in found]
     return answer(ActList(acts=listed))
 
 
 async def add(request: web.Request) -> web.Response:
     """Add a window."""
     caller, asked = await read_asked(request, NewWindow)
-    body = asked.model_dump()
+    body = asked.model_dump(exclude={"force"})
     try:
         window = read_window(body, caller.name)
+        refuse_targets(window, request.app[RULES].types())
+        if window.covers_any_name() and not asked.force:
+            raise Refused("these matchers cover nearly every alert there is: make them narrower, or say force")
+        if not window.opens_after(request.app[CLOCK].now()):
+            raise Refused("this time is over: the window would never be open")
     except Refused as refused:
         raise web.HTTPUnprocessableEntity(text=str(refused)) from None
     there = next((known for known in request.app[RULES].rules.windows if known.name == window.name), None)
@@ -137,20 +145,28 @@ async def end(request: web.Request) -> web.Response:
     """End a window earlier or later than planned."""
     caller, asked = await read_asked(request, WindowEnd)
     name, now = request.match_info["name"], request.app[CLOCK].now()
-    ends = asked.ends or now
-    windows = request.app[RULES].rules.windows
-    try:
-        window, is_open = ending(windows, name, ends, now)
-    except Refused as refused:
-        raise web.HTTPNotFound(text=str(refused)) from None
-    if is_open:
-        said = f"window {name} ends at {ends:%Y-%m-%d %H:%M:%S} UTC"
-        return await _do(request, name, AMENDED, caller, {"ends": ends.isoformat()}, said)
+    window = next((window for window in request.app[RULES].rules.windows if window.name == name), None)
+    if window is None:
+        raise web.HTTPNotFound(text=f'there is no window "{name}"')
+    if occasion := window.open_occasion(now):
+        ends = asked.ends or now
+        if ends <= occasion.starts:
+            raise web.HTTPUnprocessableEntity(text="a window cannot end before it has begun")
+        at_once = asked.ends is None and occasion.ends <= now
+        body = {"ends": ends.isoformat(), **({"at_once": True} if at_once else {})}
+        return await _do(request, name, AMENDED, caller, body, _said(window, ends, at_once=at_once))
     if window.place.line:
         raise web.HTTPConflict(text=f'window "{name}" is not open now: it stands in {window.place}, change it there')
     if asked.ends:
         raise web.HTTPConflict(text=f'window "{name}" is not open now: end it without a time, and add another')
     return await _do(request, name, REMOVED, caller, {}, f"window {name} removed")
+
+
+def _said(window: Window, ends: datetime, *, at_once: bool) -> str:
+    if at_once:
+        return f"window {window.name} lets go of what it holds"
+    grace = f", and lets go of what began before {spell(window.grace)} later" if window.grace else ""
+    return f"window {window.name} ends at {ends:%Y-%m-%d %H:%M:%S} UTC{grace}"
 
 
 async def _do(
@@ -172,6 +188,7 @@ async def _do(
 
 def _view(window: Window, windows: Windows, now: datetime) -> WindowView:
     open_until = next((until for one, until in windows.open(now) if one is window), None)
+    occasion = window.open_occasion(now)
     return WindowView(
         name=window.name,
         reason=window.reason,
@@ -180,6 +197,7 @@ def _view(window: Window, windows: Windows, now: datetime) -> WindowView:
         mode=window.mode,
         matchers=[[str(matcher) for matcher in one] for one in window.any_of or (window.matchers or (),)],
         open_until=open_until,
+        ends=occasion.ends if occasion else None,
         occasions=[
             OccasionView(starts=starts, ends=ends)
             for starts, ends in window.occasions(now, now + AHEAD)[:MOST_OCCASIONS]

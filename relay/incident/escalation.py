@@ -55,8 +55,8 @@ def react(
     assert plan is not None, "an incident without a plan cannot be triggered"
     match event:
         case Triggered() | AckExpired():
-            yield from _follow_jumps(incident, plan, roster, now)
-            yield from _expect_jumps(plan, now)
+            held = list(paused(incident, windows, now)) if isinstance(event, AckExpired) else ()
+            yield from held or _begin(incident, plan, roster, now)
         case DeadlineMissed("escalation/acknowledgement"):
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)
@@ -73,6 +73,11 @@ def react(
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
         case Acknowledged() | Delivered():
             yield from _answered(incident, event, plan, now)
+
+
+def _begin(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
+    yield from _follow_jumps(incident, plan, roster, now)
+    yield from _expect_jumps(plan, now)
 
 
 def _answered(incident: Incident, event: Event, plan: Plan, now: datetime) -> Iterator[Event | Effect]:

@@ -134,6 +134,9 @@ class WouldJump:
 class Reconsidered:
     """The rules have changed: what is held is looked at again."""
 
+    beside: str = ""
+    """Incidents that the same has held, and that are looked at now, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Triggered:
@@ -260,6 +263,8 @@ class DeadlineMissed:
     """The time came first."""
 
     name: str
+    beside: str = ""
+    """When a hold ends: incidents that the same has held, and that are looked at now, too."""
 
 
 # ---- answers -----------------------------------------------------------------------------------------------------

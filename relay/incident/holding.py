@@ -13,6 +13,7 @@ from relay.config.types import spell
 from relay.incident import maintenance
 from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
+    AckExpired,
     AlertsMuted,
     AlertsResolved,
     Assessed,
@@ -28,13 +29,15 @@ from relay.incident.events import (
     WouldHold,
 )
 from relay.incident.incident import Incident
-from relay.incident.maintenance import Hold, Windows, pauses, shadowed
+from relay.incident.maintenance import Hold, Windows, hushes, pauses, shadowed
 from relay.incident.occasions import Series, state
 from relay.incident.plan import Ring
 from relay.incident.recurrence import Weekly
 from relay.incident.severity import LEAST, Scale, spell_level
 
 LOOK = "holding/look"
+PAUSE = "holding/pause"
+"""When a window may open that sends home those who were asked."""
 REDIRECTED = "window"
 """The level of a page that a window has redirected."""
 DOUBT_FOR = timedelta(minutes=1)
@@ -47,7 +50,9 @@ MUTED_AGAIN = timedelta(hours=4)
 """The same for one whose source keeps its alerts to itself; that this ends is told at once."""
 
 
-REACTS_TO = frozenset({Assessed, AlertsResolved, AlertsMuted, DeadlineMissed, Reconsidered, Triggered, Undeliverable})
+REACTS_TO = frozenset(
+    {Assessed, AlertsResolved, AlertsMuted, DeadlineMissed, Reconsidered, Triggered, AckExpired, Undeliverable}
+)
 
 
 def react(
@@ -63,6 +68,11 @@ def react(
             would = maintenance.hold(windows, incident.alerts.values(), incident.severity or LEAST, now, shadowed)
             if would is not None:
                 yield WouldHold(would.by)
+            yield from _expect_pause(windows, now)
+        case AckExpired():
+            yield from _expect_pause(windows, now)
+        case DeadlineMissed("holding/pause") | Reconsidered() if incident.phase == "triggered":
+            yield from list(paused(incident, windows, now)) or _expect_pause(windows, now)
         case AlertsMuted() if incident.phase == "triggered":
             if muted := _muteness(incident, now):
                 yield from _send_home(incident, muted)
@@ -70,21 +80,48 @@ def react(
             if incident.phase != "triggered" and incident.alerts:
                 waited = isinstance(event, DeadlineMissed)
                 yield from _hold_or_trigger(incident, _reason(incident, windows, scale, now, waited=waited))
-        case Undeliverable("Page", _, target, because) if incident.phase == "held" and target not in covered:
-            if not incident.rings:
-                yield DeadlineMet(LOOK)
-                yield Triggered(f"{target}, which was paged instead, has refused: {because}")
+        case Undeliverable("Page", _, target, because) if _unheard(incident, target, covered):
+            yield DeadlineMet(LOOK)
+            yield Triggered(f"{target}, which was paged instead, has refused: {because}")
+
+
+def _unheard(incident: Incident, refused: str, covered: Collection[str]) -> bool:
+    """Whether a refusal leaves nobody who knows of what is held."""
+    return incident.phase == "held" and refused not in covered and not incident.rings
 
 
 def paused(incident: Incident, windows: Windows, now: datetime) -> Iterator[Event | Effect]:
-    """Instead of the next level: close the pages nobody has answered, and hold, where an open window asks for it."""
-    found = maintenance.hold(windows, incident.alerts.values(), incident.severity or LEAST, now, pauses)
+    """Close the pages nobody has answered, and hold, where an open window asks for it.
+
+    It does not where the target has refused that it would page instead: somebody must know.
+    """
+    if any(ring.level == REDIRECTED for ring in incident.refused):
+        return
+    found = maintenance.hold(windows, incident.alerts.values(), _worst(incident), now, pauses)
     if found is not None and incident.phase == "triggered":
         yield from _send_home(incident, found)
 
 
+def _expect_pause(windows: Windows, now: datetime) -> Iterator[Event]:
+    if at := windows.next_pause(now):
+        yield DeadlineSet(PAUSE, at)
+
+
+def hushed(incident: Incident, windows: Windows, now: datetime) -> datetime | None:
+    """Until when even the news of what was paged before is kept back; None when it is not."""
+    found = maintenance.hold(windows, incident.alerts.values(), _worst(incident), now, hushes)
+    return found.until if found else None
+
+
+def _worst(incident: Incident) -> int:
+    """How bad it may be: what is not known yet never makes it milder."""
+    return min(incident.severity or LEAST, incident.could_be or LEAST)
+
+
 def _send_home(incident: Incident, hold: Hold) -> Iterator[Event | Effect]:
     yield from (ResolvePage(ring.target, ring.key, f"held: {hold.by}") for ring in incident.rings)
+    if PAUSE in incident.deadlines:
+        yield DeadlineMet(PAUSE)
     yield Held(hold.by, hold.until)
     yield DeadlineSet(LOOK, hold.until)
 
@@ -124,7 +161,7 @@ def _reason(incident: Incident, windows: Windows, scale: Scale, now: datetime, *
         or _mildness(incident, severity, scale, now, waited=waited)
         or _quiet(incident, severity, now, waited=waited)
         or _muteness(incident, now)
-        or maintenance.hold(windows, incident.alerts.values(), severity, now)
+        or _window(incident, severity, windows, now, waited=waited)
     )
 
 
@@ -176,6 +213,18 @@ def _muteness(incident: Incident, now: datetime) -> Hold | None:
     if not incident.muted_by:
         return None
     return _again(incident, Hold("; ".join(incident.muted_by[:3]), now + MUTED_AGAIN))
+
+
+def _window(incident: Incident, severity: int, windows: Windows, now: datetime, *, waited: bool) -> Hold | None:
+    """An open window. What an unanswered fact could make worse than it holds pages after a moment."""
+    found = maintenance.hold(windows, incident.alerts.values(), severity, now)
+    worst = _worst(incident)
+    if found is None or worst == severity or maintenance.hold(windows, incident.alerts.values(), worst, now):
+        return found
+    if waited:
+        return None
+    until = min(found.until, now + FACTS_WAIT)
+    return _again(incident, Hold(f"{found.by}, and facts are being looked up", until))
 
 
 def _again(incident: Incident, hold: Hold) -> Hold:

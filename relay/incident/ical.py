@@ -1,39 +1,67 @@
 """iCalendar files (RFC 5545) as occasions: every event of a calendar is a time at which the window is open."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Component
 
-from relay.incident.occasions import Occasion, Occasions, Once, Series
-from relay.incident.recurrence import Rule, refuse_too_close
+from relay.incident.occasions import Occasion, Occasions, Once, Series, WholeDays, lasting
+from relay.incident.recurrence import ENDLESS, Rule, Starts, refuse_too_close
 
 MOST_EVENTS = 5_000
 
 Wanted = Callable[[str], bool]
 
 
+class Read(NamedTuple):
+    """What a calendar tells."""
+
+    occasions: tuple[Occasions, ...]
+    unread: tuple[str, ...]
+    """What is wrong with each of the events that cannot be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Event:
-    summary: str
-    uid: str
+    event: Component
     starts: datetime
     """Wall time."""
     zone: tzinfo
-    length: timedelta
-    event: Component
+    """Whose clocks show it: its own zone, whatever zones its other properties are written in."""
+    length: timedelta | WholeDays
+    all_day: bool
 
-    def instant(self, wall: datetime) -> datetime:
-        return wall.replace(tzinfo=self.zone).astimezone(UTC)
+    def dates(self, name: str) -> list[Any]:
+        """What a property lists, which may be written once or several times."""
+        written = self.event.get(name)
+        lists = written if isinstance(written, list) else [written] if written is not None else []
+        return [one.dt for those in lists for one in those.dts]
+
+    def told(self, when: Any) -> date | datetime:
+        """A date or time on the event's own clocks. A date of a timed event is the whole day."""
+        if not isinstance(when, datetime):
+            return _date(when)
+        if self.all_day:
+            return when.date()
+        if when.tzinfo is None or when.tzinfo is self.zone:
+            return when.replace(tzinfo=None)
+        return when.astimezone(self.zone).replace(tzinfo=None)
+
+    def start(self, when: Any) -> datetime:
+        """The wall time at which it begins, when it begins on a date, or at a time."""
+        told = self.told(when)
+        return told if isinstance(told, datetime) else datetime.combine(told, self.starts.time())
 
 
-def read_calendar(text: str, zone: ZoneInfo, wanted: Wanted) -> tuple[Occasions, ...]:
+def read_calendar(text: str, zone: ZoneInfo, wanted: Wanted) -> Read:
     """Read a calendar; `zone` is that of times which name none, and `wanted` says of a summary whether it counts.
 
-    Cancelled events count not; one that was moved (RECURRENCE-ID) counts where it was moved to. Raises ValueError.
+    Cancelled events count not; one that was moved (RECURRENCE-ID) counts where it was moved to. Raises ValueError for
+    what is no calendar.
     """
     try:
         calendars = Calendar.from_ical(text, multiple=True)
@@ -44,62 +72,122 @@ def read_calendar(text: str, zone: ZoneInfo, wanted: Wanted) -> tuple[Occasions,
         raise ValueError("write an iCalendar file (.ics): this one is empty")
     if len(events) > MOST_EVENTS:
         raise ValueError(f"write a calendar of at most {MOST_EVENTS:,} events: this one has {len(events):,}")
-    moved: dict[str, set[datetime]] = {}
+    moved: dict[str, list[Component]] = {}
     for event in events:
         if event.get("RECURRENCE-ID") is not None:
-            wall, _ = _wall(event.decoded("RECURRENCE-ID"), zone)
-            moved.setdefault(str(event.get("UID", "")), set()).add(wall)
+            moved.setdefault(str(event.get("UID", "")), []).append(event)
     found: list[Occasions] = []
+    unread = []
     for event in events:
-        summary = str(event.get("SUMMARY", ""))
-        if wanted(summary) and str(event.get("STATUS", "")).upper() != "CANCELLED":
+        if _counts(event, wanted):
+            others = [] if event.get("RECURRENCE-ID") is not None else moved.get(str(event.get("UID", "")), [])
             try:
-                found += _occasions(_read(event, summary, zone), moved)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f'mend the event "{summary[:60]}" of the calendar: {error}') from None
-    return tuple(found)
+                found += list(_occasions(_read(event, zone), others, zone, wanted))
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+                unread.append(f'mend the event "{str(event.get("SUMMARY", ""))[:60]}" of the calendar: {error}')
+    return Read(tuple(found), tuple(unread))
 
 
-def _read(event: Component, summary: str, zone: ZoneInfo) -> _Event:
+def _counts(event: Component, wanted: Wanted) -> bool:
+    return wanted(str(event.get("SUMMARY", ""))) and str(event.get("STATUS", "")).upper() != "CANCELLED"
+
+
+def _read(event: Component, zone: ZoneInfo) -> _Event:
     told = event.decoded("DTSTART")
-    starts, its_zone = _wall(told, zone)
+    all_day = not isinstance(told, datetime)
+    its_zone = zone if all_day else told.tzinfo or zone
+    starts = datetime.combine(_date(told), time()) if all_day else told.replace(tzinfo=None)
+    length: timedelta | WholeDays
     if event.get("DTEND") is not None:
-        length = _wall(event.decoded("DTEND"), zone)[0] - starts
+        ends = event.decoded("DTEND")
+        days = WholeDays((_date(ends) - _date(told)).days)
+        length = days if all_day else _instant(ends, its_zone) - _instant(told, its_zone)
     elif event.get("DURATION") is not None:
         length = event.decoded("DURATION")
+        length = WholeDays(length.days) if all_day else length
     else:
-        length = timedelta() if isinstance(told, datetime) else timedelta(days=1)
-    return _Event(summary, str(event.get("UID", "")), starts, its_zone, length, event)
+        length = WholeDays(1) if all_day else timedelta()
+    if isinstance(length, timedelta) and length < timedelta():
+        raise ValueError("it ends before it begins")
+    return _Event(event, starts, its_zone, length, all_day)
 
 
-def _occasions(event: _Event, moved: dict[str, set[datetime]]) -> list[Occasions]:
-    besides = _dates(event, "RDATE")
+def _occasions(event: _Event, moved: Sequence[Component], zone: ZoneInfo, wanted: Wanted) -> Iterator[Occasions]:
+    """Every time of an event. `moved` are those of its times that were moved: events of their own."""
+    but_not = {event.told(when) for when in event.dates("EXDATE")}
+    but_not |= {event.told(one.decoded("RECURRENCE-ID")) for one in moved if not _and_later(one)}
+    later = [one for one in moved if _and_later(one)]
+    more = event.dates("RDATE")
+    walls = {event.start(when) for when in more if not isinstance(when, tuple)}
+    periods = [_period(when, event.zone) for when in more if isinstance(when, tuple)]
+    yield from (Once(period) for period in periods if period.starts < period.ends)
     rule = event.event.get("RRULE")
-    if rule is None:
-        walls = {event.starts, *besides} - _dates(event, "EXDATE")
-        begin = [event.instant(wall) for wall in sorted(walls)]
-        return [Once(Occasion(start, start + event.length)) for start in begin if event.length > timedelta()]
     if isinstance(rule, list):
         raise ValueError("it has more than one RRULE")
-    starts = Rule(rule.to_ical().decode(), event.starts, event.zone)
-    refuse_too_close(starts, event.starts)
-    but_not = _dates(event, "EXDATE") | moved.get(event.uid, set())
-    return [Series(event.zone, starts, event.length, tuple(sorted(besides)), frozenset(but_not))]
+    if rule is not None:
+        written = [part for part in rule.to_ical().decode().split(";") if not part.startswith("X-")]
+        starts = Rule(";".join(written), event.starts, event.zone)
+        refuse_too_close(starts, event.starts)
+        yield from _series(event, starts, frozenset(but_not), later, zone, wanted)
+    if rule is None or not starts.begins_with_first():
+        walls.add(event.starts)  # it counts, also where its rule does not come to it
+    for wall in sorted(walls):
+        occasion = lasting(wall, event.zone, event.length)
+        if not {wall, wall.date()} & but_not and occasion.starts < occasion.ends:
+            yield Once(occasion)
 
 
-def _dates(event: _Event, name: str) -> set[datetime]:
-    """The wall times that a property lists, which may be written once or several times."""
-    written = event.event.get(name)
-    lists = written if isinstance(written, list) else [written] if written is not None else []
-    return {_wall(one.dt, event.zone)[0] for those in lists for one in those.dts}
+def _and_later(moved: Component) -> bool:
+    return bool(moved["RECURRENCE-ID"].params.get("RANGE") == "THISANDFUTURE")
 
 
-def _wall(told: Any, zone: tzinfo) -> tuple[datetime, tzinfo]:
-    """A date or time as a wall time, and the zone whose clocks show it."""
+def _series(
+    event: _Event, starts: Starts, but_not: frozenset[date], later: list[Component], zone: ZoneInfo, wanted: Wanted
+) -> Iterator[Occasions]:
+    """What comes round, as it was written at first, and as it is from each time on from which it was changed."""
+    changes = sorted(((event.start(one.decoded("RECURRENCE-ID")), one) for one in later), key=itemgetter(0))
+    ends = [*(at for at, _ in changes), ENDLESS]
+    yield Series(event.zone, _Moved(starts, timedelta(), event.starts, ends[0]), event.length, but_not=but_not)
+    for (first, one), before in zip(changes, ends[1:], strict=True):
+        if _counts(one, wanted):
+            changed = _read(one, zone)
+            by = changed.starts - first
+            shifted = frozenset(at + by if isinstance(at, datetime) else at for at in but_not)
+            yield Series(changed.zone, _Moved(starts, by, first, before), changed.length, but_not=shifted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Starts from one wall time to just before another, moved by a span."""
+
+    starts: Starts
+    by: timedelta
+    first: datetime
+    before: datetime
+
+    def between(self, after: datetime, before: datetime) -> Iterator[datetime]:
+        """Give the starts from one wall time to just before another, in order."""
+        first, last = max(self.first, after - self.by), min(self.before, before - self.by)
+        return (start + self.by for start in self.starts.between(first, last))
+
+
+def _period(told: tuple[Any, ...], zone: tzinfo) -> Occasion:
+    starts, ends = told
+    begin = _instant(starts, zone)
+    return Occasion(begin, begin + ends if isinstance(ends, timedelta) else _instant(ends, zone))
+
+
+def _instant(told: Any, zone: tzinfo) -> datetime:
+    """The instant of a date or time. One that clocks show twice is the first (RFC 5545, 3.3.5)."""
+    wall = told if isinstance(told, datetime) else datetime.combine(_date(told), time())
+    return (wall if wall.tzinfo else wall.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _date(told: Any) -> date:
     if isinstance(told, datetime):
-        return told.replace(tzinfo=None), told.tzinfo or zone
+        return told.date()
     if isinstance(told, date):
-        return datetime.combine(told, time()), zone
+        return told
     raise ValueError(f'"{told}" is neither a date nor a time')
 
 

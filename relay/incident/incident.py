@@ -25,6 +25,7 @@ from relay.incident.events import (
     Measured,
     Opened,
     Paged,
+    Reconsidered,
     Reopened,
     Resolved,
     SeveritySet,
@@ -79,6 +80,8 @@ class Incident:
 
     held_by: str = ""
     """What holds it, or held it until it was triggered."""
+    beside: str = ""
+    """Incidents that the same has held to the same time."""
     doubt: str = ""
     episode: int = 1
     """Counts how often it was opened: pages of different episodes have different keys."""
@@ -145,7 +148,11 @@ def apply(incident: Incident, event: Event, now: datetime) -> Incident:
         case DeadlineSet(name, at):
             return incident.but(deadlines={**incident.deadlines, name: at})
         case DeadlineMet(name) | DeadlineMissed(name):
-            return incident.but(deadlines={n: at for n, at in incident.deadlines.items() if n != name})
+            beside = event.beside if isinstance(event, DeadlineMissed) and incident.phase == "held" else incident.beside
+            left = {n: at for n, at in incident.deadlines.items() if n != name}
+            return incident.but(deadlines=left, beside=beside)
+        case Reconsidered(beside):
+            return incident.but(beside=beside)
         case AlertsFired() | AlertsChanged() | AlertsResolved() | AlertsTruncated() | AlertsMuted():
             return _alerts_told(incident, event)
         case ConditionDated(since):
@@ -267,6 +274,7 @@ def _again(incident: Incident) -> Incident:
         facts={},
         unknown={},
         held_by="",
+        beside="",
         started_at=min(starts, default=incident.started_at),
         condition_since=None,
         triggered_at=None,

@@ -69,7 +69,7 @@ NEXT: dict[str, dict[type[Event], str]] = {
         Resolved: "resolved",
     },
     "triggered": {
-        **_stay("triggered", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, *_PAGING),
+        **_stay("triggered", *_ALERTS, *_TIME, *_ANSWERS, *_RECORDS, *_PAGING, Reconsidered),
         Held: "held",
         Acknowledged: "acknowledged",
         Resolved: "resolved",

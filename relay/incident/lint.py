@@ -11,13 +11,9 @@ from relay.incident import oncall
 from relay.incident.decide import Rules
 from relay.incident.policy import LAST_RESORT, Policy, Recipients
 from relay.incident.routing import Root, Route, branches
-from relay.incident.window import Window
+from relay.incident.window_lint import lint_breadth, lint_windows
 
-LONG = timedelta(hours=12)
-"""A window that is open for longer at a time is worth a look."""
 AHEAD = timedelta(days=400)
-MOST_OF = 0.5
-"""A window that covers more of what was recorded is broad."""
 
 _SEE = "see that they are right"
 
@@ -30,7 +26,7 @@ def lint(rules: Rules, now: datetime, recorded: Sequence[Labels] = ()) -> list[C
         (
             *_routes(rules.root, (*rules.root.routes, *rules.routes)),
             *_policies(rules, now),
-            *_windows(rules, now),
+            *(_warn(*found) for found in lint_windows(rules.windows, now)),
             *_services(rules),
             *(_unmet(rules, recorded) if recorded else ()),
         ),
@@ -88,21 +84,6 @@ def _reaches(recipient: Recipients, rules: Rules, now: datetime, *, always: bool
     return any(oncall.on_call(name, rules.roster, moment).person for moment in moments)
 
 
-def _windows(rules: Rules, now: datetime) -> Iterator[Complaint]:
-    for window in rules.windows:
-        coming = window.occasions(now, now + AHEAD)
-        if window.calendar is None and not coming:
-            yield _warn(window.place, f'window "{window.name}" does not open any more', "remove it")
-        longest = max((occasion.ends - occasion.starts for occasion in coming), default=timedelta())
-        if longest > LONG and not window.never_suppress and window.mode == "enforce":
-            hours = round(longest.total_seconds() / 3600)
-            yield _warn(
-                window.place,
-                f'window "{window.name}" holds everything it covers for {hours} hours, SEV-1 included',
-                'make it shorter, or write "never_suppress: [SEV-1]"',
-            )
-
-
 def _services(rules: Rules) -> Iterator[Complaint]:
     for name, service in rules.services.services.items():
         for key, what in (("owner", "owner"), ("runbook", "runbook")):
@@ -121,18 +102,7 @@ def _unmet(rules: Rules, recorded: Sequence[Labels]) -> Iterator[Complaint]:
                 rule.place, "no recorded alert meets the matchers of this severity rule", "see that they are right"
             )
     for window in rules.windows:
-        yield from _breadth(window, recorded)
-
-
-def _breadth(window: Window, recorded: Sequence[Labels]) -> Iterator[Complaint]:
-    met = sum(window.covers(labels) for labels in recorded)
-    if not met:
-        yield _warn(
-            window.place, f'no recorded alert is covered by window "{window.name}"', "see that its matchers are right"
-        )
-    elif met > MOST_OF * len(recorded) and len(recorded) > 1:
-        share = round(100 * met / len(recorded))
-        yield _warn(window.place, f'window "{window.name}" covers {share} % of the recorded alerts', "make it narrower")
+        yield from (_warn(*found) for found in lint_breadth(window, recorded))
 
 
 def _any(recorded: Iterable[Labels], matchers: Sequence[Matcher]) -> bool:

@@ -7,7 +7,7 @@ the window ends is paged.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay.config.matchers import Matcher
 from relay.incident.alert import Alert
@@ -29,19 +29,28 @@ Open = tuple[Window, datetime]
 """A window, and until when it is open."""
 
 
-Label = tuple[str, str]
+Label = tuple[str, str, bool]
+"""A label's name, and its value (True) or how its value begins (False)."""
+
+A_YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """The windows that are open from one instant to just before the next edge, by a label that they ask for."""
+    """The windows that are open from one instant to just before the next edge, by a label that they ask for.
+
+    `lengths` are those of the beginnings of values, by the name of the label.
+    """
 
     since: datetime
     edge: datetime
     open: tuple[Open, ...] = ()
     by_label: Mapping[Label, list[Open]] = field(default_factory=dict)
+    lengths: Mapping[str, Collection[int]] = field(default_factory=dict)
     others: tuple[Open, ...] = ()
-    """Those that ask for no label whose values can be listed."""
+    """Those that ask for no label of which a value, or how it begins, is known."""
+    pause_at: datetime | None = None
+    """When a window that pauses escalations opens, or ends, next."""
 
 
 class Windows:
@@ -68,14 +77,21 @@ class Windows:
         """Windows that are open at a moment, each with its end in UTC."""
         return self._at(now).open
 
+    def next_pause(self, now: datetime) -> datetime | None:
+        """When to look again whether a window pauses escalations; None when none will within a year."""
+        at = self._at(now).pause_at
+        return at if at is not None and at - now <= A_YEAR else None
+
     def covering(self, labels: Mapping[str, str], now: datetime) -> list[Open]:
         """Windows that are open and cover these labels."""
         index = self._at(now)
         if not index.open:
             return []
         likely = [*index.others]
-        for label in labels.items():
-            likely += index.by_label.get(label, ())
+        for name, value in labels.items():
+            likely += index.by_label.get((name, value, True), ())
+            for length in index.lengths.get(name, ()):
+                likely += index.by_label.get((name, value[:length], False), ())
         once = {id(one[0]): one for one in likely}  # a window of several sets is listed under several labels
         return [one for one in once.values() if one[0].covers(labels)]
 
@@ -87,6 +103,7 @@ class Windows:
 
     def _look(self, now: datetime) -> _Index:
         found, edge = list[Open](), datetime.max.replace(tzinfo=now.tzinfo)
+        pause_at: datetime | None = None
         for number, window in enumerate(self._all):
             known = self._states[number]
             if known is None or not known[0] <= now < known[1].edge:
@@ -95,14 +112,19 @@ class Windows:
             edge = min(edge, next_)
             if until is not None:
                 found.append((window, until))
-        return _Index(now, edge, tuple(found), *_by_label(found))
+            if pauses(window):
+                pause_at = min(next_, pause_at or next_)
+        return _Index(now, edge, tuple(found), *_by_label(found), pause_at)
 
 
-def _by_label(found: Sequence[Open]) -> tuple[dict[Label, list[Open]], tuple[Open, ...]]:
+def _by_label(
+    found: Sequence[Open],
+) -> tuple[dict[Label, list[Open]], dict[str, set[int]], tuple[Open, ...]]:
     """List each window under the rarest of the labels that its alerts must have."""
     asked = [(one, [_choices(matchers) for matchers in one[0].sets()]) for one in found]
     counts = Counter(label for _, sets in asked for choices in sets for labels in choices for label in labels)
     by_label: dict[Label, list[Open]] = {}
+    lengths: dict[str, set[int]] = {}
     others: dict[int, Open] = {}
     for one, sets in asked:
         for choices in sets:
@@ -111,13 +133,16 @@ def _by_label(found: Sequence[Open]) -> tuple[dict[Label, list[Open]], tuple[Ope
                 continue
             for label in min(choices, key=lambda labels: max(counts[label] for label in labels)):
                 by_label.setdefault(label, []).append(one)
-    return by_label, tuple(others.values())
+                if not label[2]:
+                    lengths.setdefault(label[0], set()).add(len(label[1]))
+    return by_label, lengths, tuple(others.values())
 
 
 def _choices(matchers: Sequence[Matcher]) -> list[list[Label]]:
-    """For each matcher whose values can be listed, and are not empty: the labels of which an alert must have one."""
-    listed = [[(matcher.name, value) for value in matcher.choices()] for matcher in matchers]
-    return [labels for labels in listed if labels and all(value for _, value in labels)]
+    """For each matcher whose values can be listed, or begin alike: the labels of which an alert must have one."""
+    listed = [[(matcher.name, value, True) for value in matcher.choices()] for matcher in matchers]
+    begun = [[(matcher.name, prefix, False)] for matcher in matchers if (prefix := matcher.prefix())]
+    return [labels for labels in (*listed, *begun) if labels and all(value for _, value, _ in labels)]
 
 
 def enforced(window: Window) -> bool:
@@ -133,6 +158,11 @@ def shadowed(window: Window) -> bool:
 def pauses(window: Window) -> bool:
     """Whether a window holds even those for whom people were asked already."""
     return enforced(window) and window.pause_escalations
+
+
+def hushes(window: Window) -> bool:
+    """Whether a window keeps back even the news of what was paged before."""
+    return enforced(window) and window.suppress == "notifications"
 
 
 def hold(
@@ -167,16 +197,7 @@ def hold(
 
 
 def _holds(window: Window, alert: Alert, alerts: int, severity: int, end: datetime, now: datetime) -> bool:
-    if severity in window.never_suppress or alerts > (window.max_suppressed or alerts):
+    if severity <= max(window.never_suppress, default=0) or alerts > (window.max_suppressed or alerts):
         return False
     ended = end - window.grace
     return now < ended or (alert.starts_at is not None and alert.starts_at < ended)
-
-
-def hushed(windows: Windows, alerts: Iterable[Alert], now: datetime) -> bool:
-    """Whether even the news of what was paged before is kept back: every alert is in a window that says so."""
-    if not windows.open(now):
-        return False
-    covering = [windows.covering(alert.labels, now) for alert in alerts]
-    hushes = [any(w.suppress == "notifications" and enforced(w) for w, _ in those) for those in covering]
-    return bool(hushes) and all(hushes)

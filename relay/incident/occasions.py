@@ -6,11 +6,12 @@ and an end its last. A length is elapsed time: three hours are three hours, what
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from relay.config.types import to_utc
-from relay.incident.recurrence import Starts
+from relay.incident.recurrence import Rule, Starts
 
 _DAY = timedelta(days=1)
 _AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
@@ -22,6 +23,27 @@ class Occasion(NamedTuple):
 
     starts: datetime
     ends: datetime
+
+
+class WholeDays(NamedTuple):
+    """A length on the calendar: it ends at the time of day at which it has begun, whatever clocks do meanwhile."""
+
+    days: int
+
+
+Length = timedelta | time | WholeDays
+"""Elapsed time; the time of day at which it ends, at or before its start that of the next day; or whole days."""
+
+
+def lasting(wall: datetime, zone: tzinfo, length: Length) -> Occasion:
+    """Give the occasion that starts at a wall time."""
+    starts = to_utc(wall, zone)
+    if isinstance(length, timedelta):
+        return Occasion(starts, starts + length)
+    if isinstance(length, WholeDays):
+        return Occasion(starts, to_utc(wall + length.days * _DAY, zone, end=True))
+    day = wall.date() + (_DAY if length <= wall.time() else timedelta())
+    return Occasion(starts, to_utc(datetime.combine(day, length), zone, end=True))
 
 
 class Occasions(Protocol):
@@ -50,8 +72,7 @@ class Series:
 
     zone: tzinfo
     starts: Starts
-    length: timedelta | time
-    """Elapsed time; or the time of day at which it ends, at or before its start that of the next day."""
+    length: Length
     besides: tuple[datetime, ...] = ()
     """Wall times of more starts."""
     but_not: frozenset[date | datetime] = frozenset()
@@ -62,43 +83,71 @@ class Series:
 
     def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
         """Give occasions that end after an instant and start before another, in any order."""
-        longest = self.length if isinstance(self.length, timedelta) else _DAY
-        first = after.astimezone(self.zone).replace(tzinfo=None) - longest - _DAY
-        last = before.astimezone(self.zone).replace(tzinfo=None) + _DAY
-        walls = {*self.starts.between(first, last), *(start for start in self.besides if first <= start < last)}
-        for wall in walls:
-            occasion = self._occasion(wall)
+        after_start = after if self.not_before is None else max(after, self.not_before)
+        last_start = before if self.not_after is None else min(before, self.not_after)
+        first = after_start.astimezone(self.zone).replace(tzinfo=None) - self._longest - _DAY
+        last = last_start.astimezone(self.zone).replace(tzinfo=None) + _DAY
+        besides = [start for start in self.besides if first <= start < last]
+        for wall in chain(besides, (start for start in self.starts.between(first, last) if start not in besides)):
+            occasion = lasting(wall, self.zone, self.length)
             if not self._left_out(wall, occasion) and after < occasion.ends and occasion.starts < before:
                 yield occasion
+
+    @property
+    def _longest(self) -> timedelta:
+        if isinstance(self.length, timedelta):
+            return self.length
+        return self.length.days * _DAY if isinstance(self.length, WholeDays) else _DAY
 
     def _left_out(self, wall: datetime, occasion: Occasion) -> bool:
         if wall in self.but_not or wall.date() in self.but_not or occasion.starts >= occasion.ends:
             return True
-        too_early = self.not_before is not None and occasion.starts < self.not_before
-        return too_early or (self.not_after is not None and occasion.starts >= self.not_after)
+        return not self._in_bounds(occasion.starts)
 
-    def _occasion(self, wall: datetime) -> Occasion:
-        starts = to_utc(wall, self.zone)
-        if isinstance(self.length, timedelta):
-            return Occasion(starts, starts + self.length)
-        day = wall.date() + (_DAY if self.length <= wall.time() else timedelta())
-        return Occasion(starts, to_utc(datetime.combine(day, self.length), self.zone, end=True).astimezone(UTC))
+    def _in_bounds(self, start: datetime) -> bool:
+        too_early = self.not_before is not None and start < self.not_before
+        return not too_early and (self.not_after is None or start < self.not_after)
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """What is written, and does nothing: each with what to do about it."""
+        for left_out in sorted(self.but_not, key=str):
+            day = datetime.combine(left_out, time())
+            starts = {*self.starts.between(day, day + _DAY), *self.besides}
+            if left_out not in starts | {start.date() for start in starts}:
+                yield f'"except" of {left_out} meets no start', "see when it opens, or remove it"
+        for more in self.besides:
+            if not self._in_bounds(to_utc(more, self.zone)):
+                yield f'"also" of {more} is not between "starts" and "ends"', "move or remove it"
+        if isinstance(self.starts, Rule) and not self.starts.begins_with_first():
+            yield '"starts" is not on the rule: it opens later', "write the first time of the rule"
+
+
+class Amendment(NamedTuple):
+    """What is open at a time ends at another time than planned: earlier, or later."""
+
+    open_at: datetime
+    ends: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """Occasions of which the one that was open at a time ends at another time than planned: earlier, or later."""
+    """Occasions some of which end at another time than planned."""
 
     occasions: Occasions
-    open_at: datetime
-    ends: datetime
+    amendments: tuple[Amendment, ...]
+    """In the order in which they were made: a later one goes by what those before it have made of an occasion."""
+    grace: timedelta
+    """How much later than its end an occasion can still be amended."""
 
     def between(self, after: datetime, before: datetime) -> Iterator[Occasion]:
         """Give occasions that end after an instant and start before another, in any order."""
-        begin = min(after, self.open_at) if self.ends > after else after
+        begin = after
+        for one in reversed(self.amendments):
+            begin = min(begin, one.open_at - self.grace) if one.ends > begin else begin
         for starts, ends in self.occasions.between(begin, before):
-            ends = self.ends if starts <= self.open_at < ends else ends
-            if after < ends:
+            for open_at, instead in self.amendments:
+                ends = instead if starts <= open_at < ends + self.grace else ends
+            if after < ends and starts < ends:
                 yield Occasion(starts, ends)
 
 

@@ -20,8 +20,9 @@ from relay.incident.events import (
     Paged,
     Resolved,
 )
+from relay.incident.holding import hushed
 from relay.incident.incident import Incident
-from relay.incident.maintenance import Windows, hushed
+from relay.incident.maintenance import Windows
 from relay.incident.severity import spell_level
 
 UPDATE = "paging/update"
@@ -39,9 +40,11 @@ def react(
     match event:
         case Paged(ring):
             yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, services, now), ring.user)
-        case AlertsFired() if incident.rings and UPDATE not in incident.deadlines:
+        case AlertsFired() if incident.rings and not _told_soon(incident, now):
             yield DeadlineSet(UPDATE, now + UPDATE_AFTER)
-        case DeadlineMissed("paging/update") if not hushed(windows, incident.alerts.values(), now):
+        case DeadlineMissed("paging/update") if until := hushed(incident, windows, now):
+            yield DeadlineSet(UPDATE, until)
+        case DeadlineMissed("paging/update"):
             yield from _update(incident, f"{wording.count(len(incident.alerts))} now", link_base, services, now)
         case Assessed(severity, because, was=was) if was is not None and severity < was:
             what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"
@@ -56,6 +59,12 @@ def react(
             if UPDATE in incident.deadlines:  # news of a page that is closed rings again at some providers
                 yield DeadlineMet(UPDATE)
             yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings if ring.key != via)
+
+
+def _told_soon(incident: Incident, now: datetime) -> bool:
+    """Whether news is being gathered; what a window keeps back until its end is not, as more may be told before."""
+    at = incident.deadlines.get(UPDATE)
+    return at is not None and at <= now + UPDATE_AFTER
 
 
 def _update(incident: Incident, what: str, link_base: str, services: Catalog, now: datetime) -> Iterator[Effect]:

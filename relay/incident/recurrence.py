@@ -22,7 +22,7 @@ _LOOKED_AT = 12
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _TRIED = 200
 """Years that are tried for a rule's first start: one every seventh February, on a Friday, takes long."""
-_ENDLESS = datetime(2999, 1, 1)
+ENDLESS = datetime(2999, 1, 1)
 _ENDS = 9999
 """The last year of Python's calendar."""
 _DAY, _WEEK = timedelta(days=1), timedelta(weeks=1)
@@ -107,13 +107,17 @@ class Rule:
         if count > MOST_COUNT:
             raise ValueError(f"write a COUNT of at most {MOST_COUNT}, or UNTIL")
         if count:
-            object.__setattr__(self, "_counted", tuple(islice(self._walk(self.first, _ENDLESS), count)))
+            object.__setattr__(self, "_counted", tuple(islice(self._walk(self.first, ENDLESS), count)))
 
     def between(self, after: datetime, before: datetime) -> Iterator[datetime]:
         """Give the starts from one wall time to just before another, in order."""
         if self._counted:
             return (start for start in self._counted if after <= start < before)
         return self._walk(max(after, self.first), before)
+
+    def begins_with_first(self) -> bool:
+        """Whether the time that it is counted from is one of its own."""
+        return any(True for _ in self.between(self.first, self.first + timedelta(seconds=1)))
 
     def _happens(self) -> bool:
         """Whether the rule ever happens, tried in the calendar's last years: dateutil gives up only at their end."""
@@ -158,7 +162,7 @@ def _read(text: str) -> dict[str, str]:
 def _until(text: str, zone: tzinfo) -> datetime:
     """The last wall time at which a start may be. A date alone means the whole of that day."""
     if not text:
-        return _ENDLESS
+        return ENDLESS
     if found := re.fullmatch(r"(\d{8})(?:T(\d{6})(Z?))?", text):
         day, clock, utc = found.groups()
         until = datetime.strptime(day + (clock or "235959"), "%Y%m%d%H%M%S")
@@ -202,7 +206,7 @@ def _anchor(parts: dict[str, str], first: datetime, after: datetime) -> datetime
 
 
 def _plus_years(moment: datetime, years: int) -> datetime:
-    return moment.replace(year=min(moment.year + years, _ENDLESS.year), month=12, day=31)
+    return moment.replace(year=min(moment.year + years, ENDLESS.year), month=12, day=31)
 
 
 def refuse_too_close(starts: Starts, first: datetime | None) -> None:

@@ -1,6 +1,6 @@
 """A maintenance window as people write it: when it is open, what it covers, and what it does. Section `windows:`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -9,14 +9,17 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_
 
 from relay.config.matchers import Matcher, all_match, compile_regex
 from relay.config.types import Day, Duration, Moment, OneMatcher, Placed, TimeOfDay, Zone, at_least, to_utc
-from relay.incident.ical import Padded, read_calendar
-from relay.incident.occasions import Amended, Occasion, Occasions, Once, Series, State, state
+from relay.incident.ical import Padded, Read, read_calendar
+from relay.incident.occasions import Amended, Amendment, Occasion, Occasions, Once, Series, State, state
 from relay.incident.recurrence import Cron, Rule, Starts, Weekly, refuse_too_close
 from relay.incident.severity import SeverityLevel
 
 A_MINUTE = timedelta(minutes=1)
 LONGEST = timedelta(days=31)
 """How long one time of what comes round may last."""
+
+_AHEAD = timedelta(days=3660)
+_MOMENT = timedelta(microseconds=1)
 
 MatcherSet = Annotated[tuple[OneMatcher, ...], Field(min_length=1)]
 
@@ -81,10 +84,15 @@ class WindowCalendar(Placed):
         self._wanted = compile_regex(self.only)
         return self
 
-    def read(self, text: str, zone: ZoneInfo) -> tuple[Occasions, ...]:
-        """Give the times that a calendar's text tells of. Raises ValueError."""
-        found = read_calendar(text, zone, lambda summary: self._wanted.search(summary) is not None)
-        return tuple(Padded(one, self.before, self.after) for one in found)
+    def read(self, text: str, zone: ZoneInfo) -> Read:
+        """Give the times that a calendar's text tells of. Raises ValueError.
+
+        An event that cannot be used spoils a file, which its owner can mend, but no calendar that others publish.
+        """
+        found, unread = read_calendar(text, zone, lambda summary: self._wanted.search(summary) is not None)
+        if self.file and unread:
+            raise ValueError("; ".join(unread))
+        return Read(tuple(Padded(one, self.before, self.after) for one in found), unread)
 
 
 class Window(Placed):
@@ -125,6 +133,7 @@ class Window(Placed):
     """Alertmanager is told to be silent, too, as long as it is open."""
 
     _series: tuple[Occasions, ...] = PrivateAttr()
+    _unread: tuple[str, ...] = PrivateAttr(default=())
     _sets: tuple[tuple[Matcher, ...], ...] = PrivateAttr()
 
     @model_validator(mode="after")
@@ -149,7 +158,7 @@ class Window(Placed):
         """The same window with the times that its calendar tells of. Raises ValueError."""
         assert self.calendar is not None
         known = self.model_copy()
-        known._series = self.calendar.read(text, self.zone)
+        known._series, known._unread = self.calendar.read(text, self.zone)
         return known
 
     # ---- when ----
@@ -186,7 +195,9 @@ class Window(Placed):
         starts = to_utc(self.starts, self.zone)
         ends = to_utc(self.ends, self.zone, end=True) if self.ends else starts + (self.duration or timedelta())
         if ends <= starts:
-            raise ValueError('"ends" must be later than "starts"')
+            skipped = self.ends and self._wall(self.ends) > self._wall(self.starts)  # type: ignore[operator]
+            because = f": clocks in {self.zone} skip that hour then" if skipped else ""
+            raise ValueError(f'"ends" must be later than "starts"{because}')
         return Once(Occasion(starts, ends))
 
     def _recurring(self, kind: str) -> tuple[Starts, timedelta | time]:
@@ -209,15 +220,35 @@ class Window(Placed):
             return moment
         return moment.astimezone(self.zone).replace(tzinfo=None)
 
-    def amended(self, open_at: datetime, ends: datetime) -> "Window":
-        """The same window, of which the time that it was open at ends at another time."""
+    def amended(self, amendments: Iterable[Amendment]) -> "Window":
+        """The same window, of which times that it was open at (its `grace` included) end at other times."""
         known = self.model_copy()
-        known._series = tuple(Amended(one, open_at, ends) for one in self._series)
+        known._series = tuple(Amended(one, tuple(amendments), self.grace) for one in self._series)
         return known
+
+    def open_occasion(self, now: datetime) -> Occasion | None:
+        """The time that it is open at, its `grace` included; of several, from the first start to the last end."""
+        found = [o for o in self.occasions(now - self.grace, now + _MOMENT) if o.starts <= now]
+        return Occasion(found[0].starts, max(o.ends for o in found)) if found else None
+
+    def opens_after(self, moment: datetime) -> bool:
+        """Whether it is open at any time after a moment, within ten years."""
+        return any(True for one in self._series for _ in one.between(moment, moment + _AHEAD))
+
+    def idle_dates(self) -> Iterator[tuple[str, str]]:
+        """Dates that are written, and do nothing; each with what to do about it."""
+        for series in self._series:
+            if isinstance(series, Series):
+                yield from series.idle()
 
     def occasions(self, after: datetime, before: datetime) -> list[Occasion]:
         """Every time it is open between two instants, in order; without its `grace`."""
-        return sorted(occasion for one in self._series for occasion in one.between(after, before))
+        return sorted({occasion for one in self._series for occasion in one.between(after, before)})
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What is wrong with events of its calendar that cannot be used, and are left out."""
+        return self._unread
 
     def state(self, now: datetime) -> State:
         """Whether it is open (its `grace` included), until when, and when that has to be looked at again."""
@@ -228,6 +259,10 @@ class Window(Placed):
     def covers(self, labels: Mapping[str, str]) -> bool:
         """Whether one of its sets of matchers is met."""
         return any(all_match(one, labels) for one in self._sets)
+
+    def covers_any_name(self) -> bool:
+        """Whether alerts are covered that have nothing but a name, whatever it is: nearly all there are."""
+        return self.covers({"alertname": "any name that an alert may have"})
 
     def sets(self) -> tuple[tuple[Matcher, ...], ...]:
         """Its sets of matchers, one of which must be met."""

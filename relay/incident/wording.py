@@ -89,6 +89,8 @@ def _lines(
         yield from catalog.lines(*service)
     if incident.held_by:
         yield f"Held until now by: {incident.held_by}"
+    if incident.beside:
+        yield f"Held by the same: {incident.beside}"
     yield f"Why you: {ring.because}"
     if incident.phase == "acknowledged" and incident.plan and incident.plan.until == "acknowledged":
         yield f"Next: nobody else is paged, {incident.acknowledged_by} is on it"

@@ -208,9 +208,10 @@ class Incidents:
                 self._ended |= {_text(key): now for key in event.keys}
 
     def look_again(self, now: datetime) -> None:
-        """Let every held incident be woken: what holds it may have changed."""
+        """Let every incident be woken that is held, or may have to be: the windows may have changed."""
         row = tables.incident.c
-        self.connection.execute(update(tables.incident).where(row.phase == "held").values(wake_at=now))
+        waits = row.phase.in_(("held", "triggered"))
+        self.connection.execute(update(tables.incident).where(waits).values(wake_at=now))
 
     def defer(self, id_: str, until: datetime) -> None:
         """Leave an incident alone until a time, whatever its deadlines say."""

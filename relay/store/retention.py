@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from relay.store import tables
 from relay.store.encoding import read_incident
+from relay.store.window_log import ANNOUNCED
 
 SLICE = 200
 """Rows of one slice."""
@@ -83,11 +84,20 @@ def prune_incidents(connection: Connection, before: datetime, limit: int = SLICE
     return connection.execute(delete(tables.incident).where(row.id.in_(ids), row.phase == "closed")).rowcount
 
 
+def prune_announcements(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+    """Remove announcements of windows that were made before a moment; gives how many."""
+    row = tables.window.c
+    chosen = select(row.id).where(row.kind == ANNOUNCED, row.at < before).order_by(row.id).limit(limit)
+    ids = list(connection.execute(chosen).scalars())
+    return connection.execute(delete(tables.window).where(row.id.in_(ids))).rowcount if ids else 0
+
+
 Prune = Callable[[Connection, datetime], int]
 PRUNES: dict[str, Prune] = {
     "inbox": prune_inbox,
     "quarantine": prune_quarantine,
     "alerts": prune_alerts,
     "incidents": prune_incidents,
+    "announcements": prune_announcements,
 }
 """What is removed by age, by the names in the settings."""

@@ -196,3 +196,13 @@ outbox = Table(
 )
 """What is to be asked of the world, in order of `id`; `ref` is chosen by who asks, so that it need not be read back.
 Claiming one moves `due_at` to the end of the lease: if its holder dies, it falls due again by itself."""
+
+calendar = Table(
+    "calendar_told",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("told_at", Moment, nullable=False),
+    Column("text", Text, nullable=False),
+)
+"""What the addresses of windows' calendars have last told."""

@@ -12,6 +12,8 @@ from relay.store import tables
 
 ADDED, AMENDED, REMOVED, ANNOUNCED = "added", "amended", "removed", "announced"
 
+_BY_PEOPLE = tables.window.c.kind != ANNOUNCED
+
 
 @dataclass(frozen=True, slots=True)
 class WindowAct:
@@ -39,11 +41,21 @@ def was_announced(connection: Connection, name: str, body: Mapping[str, Any]) ->
 
 
 def read_acts(connection: Connection) -> list[WindowAct]:
-    """Everything that was done, in order."""
-    rows = connection.execute(select(tables.window).order_by(tables.window.c.id))
-    return [WindowAct(row.name, row.kind, row.by, row.at, json.loads(row.body), row.id) for row in rows]
+    """Everything that people have done, in order."""
+    row = tables.window.c
+    return [_act(found) for found in connection.execute(select(tables.window).where(_BY_PEOPLE).order_by(row.id))]
+
+
+def newest_acts(connection: Connection, limit: int) -> list[WindowAct]:
+    """The last of all that was done, or told, the newest first."""
+    rows = connection.execute(select(tables.window).order_by(tables.window.c.id.desc()).limit(limit))
+    return [_act(found) for found in rows]
 
 
 def newest_act(connection: Connection) -> int:
-    """The number of the last thing that was done; 0 when there is none."""
-    return connection.execute(select(func.max(tables.window.c.id))).scalar() or 0
+    """The number of the last thing that people have done; 0 when there is none."""
+    return connection.execute(select(func.max(tables.window.c.id)).where(_BY_PEOPLE)).scalar() or 0
+
+
+def _act(row: Any) -> WindowAct:
+    return WindowAct(row.name, row.kind, row.by, row.at, json.loads(row.body), row.id)

@@ -19,7 +19,12 @@ TIMES = (
     {"cron": "30 2 * * 1-5", "duration": "45m"},
     {"starts": "2026-01-07T00:00", "ends": "2026-01-08T00:00"},
 )
-MATCHERS = (["service=s{n}"], ['service=~"s{n}|t{n}"', "env=prod"], ["service=s{n}", 'alertname=~"Replica.*"'])
+MATCHERS = (
+    ["service=s{n}"],
+    ['service=~"s{n}|t{n}"', "env=prod"],
+    ["service=s{n}", 'alertname=~"Replica.*"'],
+    ['service=~"s{n}-.*"'],
+)
 
 
 def made(count: int) -> Windows:
@@ -31,7 +36,7 @@ def made(count: int) -> Windows:
                 "reason": "work",
                 "owner": "ana",
                 "zone": ("Europe/Berlin", "UTC", "America/New_York")[n % 3],
-                "matchers": [text.format(n=n) for text in MATCHERS[n % 5 % 3]],
+                "matchers": [text.format(n=n) for text in MATCHERS[n % 5 % 4]],
                 **TIMES[n % 4],
             }
         )

@@ -231,12 +231,22 @@ class TestExplain:
         assert said["at"] == "2026-03-29T02:30:00+00:00"
         assert {"after": "+0s", "event": "Opened"}.items() <= said["story"][0].items()
 
+    def test_a_calendar_that_only_the_service_fetches_is_said_to_be_unknown(self, rules):
+        calendar = "calendar: {url: https://psp.example/x.ics}, matchers: [service=shop]"
+        window = f"windows: [{{name: cards, reason: work, owner: ana, zone: UTC, {calendar}}}]\n"
+        rules.write_text(rules.read_text() + window)
+        said = "covers it, when its calendar says so: it is not known here"
+        assert said in self.explain(rules, "alertname=Down", "service=shop").output
+        assert said not in self.explain(rules, "alertname=Down", "service=other").output
+
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
             (["Down"], '"Down" is not a label: write name=value'),
             (["=Down"], '"=Down" is not a label: write name=value'),
             (["a=b", "--at", "tomorrow"], '"tomorrow" is not a time: write 2026-03-29T02:30+02:00'),
+            (["a=b", "--at", "0001-01-01T00:00"], "is too far away: write a year from 1970 to 2999"),
+            (["a=b", "--at", "9999-12-31T00:00-02:00"], "is too far away: write a year from 1970 to 2999"),
             (["a=b", "--fact", "x=many"], '"many" is not a number'),
             (["a=b", "--fact", "x"], '"x" is not a fact: write name=value'),
             (["a=b", "--for", "1 fortnight"], "write a duration such as 30s, 5m, 1h30m or 2d"),

@@ -150,3 +150,15 @@ def test_all_conditions_must_be_met_and_none_are_met_by_everything():
     assert all_match(both, {"a": "b"})
     assert not all_match(both, {"a": "b", "c": "d"})
     assert all_match((), {})
+
+
+@pytest.mark.parametrize(
+    ("value", "prefix"),
+    [
+        ("s1-.*", "s1-"), ("db.*", "db"), ("abc", "abc"), ("ab?", "a"), ("ab*", "a"), ("ab{0}", "a"), ("ab+", "a"),
+        ("a|b", ""), ("ab(c|d)", ""), (".*", ""), ("(?i)ab", ""), ("", ""), ("größe.*", "größe"), ("a.b", "a"),
+    ],
+)  # fmt: skip
+def test_how_the_values_of_a_regular_expression_begin(value, prefix):
+    assert parse_matcher(f'a=~"{value}"').prefix() == prefix
+    assert parse_matcher(f'a!~"{value}"').prefix() == ""

@@ -59,6 +59,19 @@ def test_only_what_differs_is_asked_for():
     assert asked(wanted[1:], a_silence(comment="another reason")) == [("1", "1:00:00")]
 
 
+def test_times_that_overlap_want_one_silence_until_the_last_of_them_ends():
+    twice = "mirror: true, cron: '0 0 * * *', duration: 25h"
+    body = f"name: w, reason: a switch, owner: ana, zone: UTC, {twice}, matchers: [x=y]"
+    overlapping = rules(windows=f"[{{{body}}}]").windows
+    [one] = wanted_silences(overlapping, NOON.replace(hour=0, minute=30))
+    assert (one.starts, one.ends) == (NOON - timedelta(hours=36), NOON + timedelta(hours=13))
+    assert changes([one], [Silence(one.matchers, one.starts, one.ends, one.by, one.comment, "7")]) == []
+
+
+def test_the_grace_is_not_silent_as_what_begins_in_it_pages():
+    assert wanted_silences(windows(more="mirror: true, grace: 10m"), NOON + timedelta(hours=1)) == []
+
+
 def test_silences_of_others_are_left_alone():
     others = Silence((parse_matcher("x=y"),), NOON, NOON + timedelta(hours=1), "ana", "mine", "9")
     assert changes([], [others]) == []

@@ -93,6 +93,65 @@ async def test_an_extended_window_holds_on(relay):
     assert datetime.fromisoformat(held["deadlines"]["holding/look"]) == later
 
 
+async def test_a_window_in_its_grace_is_extended_and_ended_at_once(relay):
+    now = WallClock().now()
+    over = (now - timedelta(seconds=30)).isoformat()
+    await post(relay, "", body(ends=(now + timedelta(minutes=1)).isoformat(), grace="10m"))
+    assert "and lets go of what began before 10m later" in (await post(relay, "/rack/end", {"ends": over}))[1]["said"]
+    await relay.post(alert())
+    await phase(relay, "held")
+    _, listed = await relay.ask("GET", "/api/v1/windows", role="viewer")
+    rack = next(window for window in listed["windows"] if window["name"] == "rack")
+    assert rack["ends"][:19] == over[:19]
+    assert datetime.fromisoformat(rack["open_until"]) - datetime.fromisoformat(rack["ends"]) == timedelta(minutes=10)
+    later = now + timedelta(hours=2)
+    _, said = await post(relay, "/rack/end", {"ends": later.isoformat()})
+    assert datetime.fromisoformat(said["window"]["ends"]) == later
+    assert (await post(relay, "/rack/end", {"ends": over}))[0] == 200
+    _, said = await post(relay, "/rack/end", {})
+    assert said["said"] == "window rack lets go of what it holds"
+    await phase(relay, "triggered")
+
+
+async def test_what_a_window_refers_to_must_be_there(relay):
+    async def refused(**changed):
+        status, said = await post(relay, "", body(**changed))
+        assert status == 422
+        return said["error"]
+
+    assert await refused(redirect="pd-nobody") == 'redirect: there is no target "pd-nobody": did you mean "pd-bob"?'
+    both = await refused(redirect="nobody", announce={"to": ["pd-ada", "mail"], "at_start": True})
+    assert 'redirect: there is no target "nobody"' in both
+    assert 'announce: there is no target "mail"' in both
+    assert 'announce: "pd-ada" is a target of the type pagerduty, which only rings people' in both
+    assert (await post(relay, "", body(redirect="pd-ada")))[0] == 200
+
+
+async def test_what_would_never_open_or_covers_everything_is_refused(relay):
+    now = WallClock().now()
+    long_ago = {"starts": (now - timedelta(days=9)).isoformat(), "ends": (now - timedelta(days=8)).isoformat()}
+    status, said = await post(relay, "", body(**long_ago))
+    assert (status, said["error"]) == (422, "this time is over: the window would never be open")
+    for matchers in (['alertname=~".+"'], ['alertname!=""'], ['alertname!~"(One)?"']):
+        status, said = await post(relay, "", body(matchers=matchers))
+        assert (status, "cover nearly every alert" in said["error"]) == (422, True)
+    assert (await post(relay, "", {**body(matchers=['alertname=~".+"']), "force": True}))[0] == 200
+
+
+async def test_a_window_amended_a_thousand_times_is_one_all_the_same(relay):
+    await post(relay, "", body())
+    now, writer = WallClock().now(), relay.running.sweep._writer
+
+    def amend(connection):
+        for n in range(1, 1500):
+            ends = (now + timedelta(hours=1, seconds=n)).isoformat()
+            append_act(connection, WindowAct("rack", "amended", "bob", now, {"ends": ends}))
+
+    await writer.transact(amend)
+    _, said = await post(relay, "/rack/end", {"ends": (now + timedelta(hours=3)).isoformat()})
+    assert datetime.fromisoformat(said["window"]["ends"]) == now + timedelta(hours=3)
+
+
 async def test_a_window_of_another_replica_is_taken_in(relay, tmp_path):
     await relay.post(alert())
     await phase(relay, "triggered")
@@ -133,7 +192,8 @@ async def test_the_command_line(relay):
     async def say(*words):
         return await asyncio.to_thread(run, *words)
 
-    said = await say("add", "rack 7", "-m", "rack=r7", "--reason", "cables", "--owner", "ana", "--for", "2h")
+    told = ("--reason", "cables", "--owner", "ana")
+    said = await say("add", "rack 7", "-m", "rack=r7", *told, "--for", "2h")
     assert (said.exit_code, said.output) == (0, "window rack 7 added\n")
     assert "window rack 7 ends at" in (await say("extend", "rack 7", "--by", "1h")).output
     listed = (await say("list")).output
@@ -143,3 +203,18 @@ async def test_the_command_line(relay):
     assert "amended rack 7 to end at" in (await say("log")).output
     assert (await say("extend", "rack 7", "--by", "1h")).exit_code == 2
     assert (await say("extend", "rack 7")).exit_code == 2
+
+    until = (WallClock().now() + timedelta(hours=3)).isoformat()
+    more = ("--until", until, "--never-suppress", "SEV-2", "--max-suppressed", "5", "--redirect", "pd-ada")
+    said = await say("add", "rack 8", "-m", "rack=r8", *told, *more, "--grace", "10m", "--suppress", "notifications")
+    assert said.output == "window rack 8 added\n"
+    window = next(one for one in relay.running.rules.rules.windows if one.name == "rack 8")
+    assert (window.never_suppress, window.max_suppressed, window.redirect) == ((2,), 5, "pd-ada")
+    assert (window.grace, window.suppress) == (timedelta(minutes=10), "notifications")
+    assert window.ends.isoformat() == until
+    everything = ("add", "all", "-m", 'alertname=~".+"', *told, "--for", "2h")
+    assert "cover nearly every alert" in (await say(*everything)).output
+    assert (await say(*everything, "--force", "--pause-escalations")).exit_code == 0
+    assert (await say("add", "never", "-m", "a=b", *told, "--for", "2h", "--until", until)).exit_code == 2
+    past = await say("add", "never", "-m", "a=b", *told, "--from", "2020-01-01T00:00", "--for", "1h")
+    assert "this time is over" in past.output

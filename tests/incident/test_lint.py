@@ -8,6 +8,8 @@ from playbook import RULES, rules
 from relay.incident.lint import lint
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+SEV_1 = "never_suppress: [SEV-1]"
+WEEKLY = "rrule: FREQ=WEEKLY;BYDAY=TU, duration: 1h"
 W = "name: w, reason: r, owner: o, zone: UTC, matchers: [service=checkout]"
 
 
@@ -17,6 +19,18 @@ def warnings(made_of, recorded=(), now=NOW):
 
 def test_sound_rules_are_not_complained_of():
     assert warnings(rules()) == []
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        "cron: '0 2 * * 1-5', duration: 1h, except: [2026-12-04, '2026-12-07T02:00']",
+        f"{WEEKLY}, starts: 2026-12-01, also: [2026-12-02]",
+        "cron: '0 */2 * * *', duration: 1h",
+    ],
+)
+def test_sound_windows_are_not_complained_of(times):
+    assert warnings(rules(windows=f"[{{{W}, {times}}}]")) == []
 
 
 @pytest.mark.parametrize(
@@ -34,6 +48,34 @@ def test_sound_rules_are_not_complained_of():
         (
             {"windows": f"[{{{W}, cron: '0 1 * * *', duration: 20h}}]"},
             'window "w" holds everything it covers for 20 hours, SEV-1 included',
+        ),
+        *(
+            (
+                {"windows": f"[{{{W.replace('service=checkout', matcher)}, starts: 2026-12-01, duration: 1h}}]"},
+                'window "w" covers nearly every alert: its matchers are met by any that has a name',
+            )
+            for matcher in ("alertname=~.+", "'alertname!=\"\"'", "'alertname!~\"(Down)?\"'")
+        ),
+        ({"windows": f"[{{{W}, cron: '0 * * * *', duration: 1h}}]"}, 'window "w" is open for 100 % of the time'),
+        (
+            {"windows": f"[{{{W}, weekly: {{days: [mon, tue, wed, thu], from: '00:00', to: '00:00'}}, {SEV_1}}}]"},
+            'window "w" is open for 57 % of the time',
+        ),
+        (
+            {"windows": f"[{{{W}, cron: '0 2 * * 1-5', duration: 1h, except: [2026-12-05]}}]"},
+            'window "w": "except" of 2026-12-05 meets no start',
+        ),
+        (
+            {"windows": f"[{{{W}, cron: '0 2 * * *', duration: 1h, except: ['2026-12-05T03:00']}}]"},
+            'window "w": "except" of 2026-12-05 03:00:00 meets no start',
+        ),
+        (
+            {"windows": f"[{{{W}, {WEEKLY}, starts: 2026-12-01, also: [2026-11-30]}}]"},
+            'window "w": "also" of 2026-11-30 00:00:00 is not between "starts" and "ends"',
+        ),
+        (
+            {"windows": f"[{{{W}, {WEEKLY}, starts: 2026-12-02}}]"},
+            'window "w": "starts" is not on the rule: it opens later',
         ),
         ({"services": "{a: {runbook: 'https://a'}}"}, 'service "a" has no owner'),
         ({"services": "{a: {owner: b}}"}, 'service "a" has no runbook'),

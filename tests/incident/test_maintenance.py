@@ -98,6 +98,44 @@ def test_a_severity_that_rises_to_never_suppress_while_held_pages():
     story.when(Measured({"errors": 0.9})).paged("L1:pd-ada", "L2:pd-bob")
 
 
+def test_never_suppress_is_of_what_it_names_and_of_all_that_is_worse():
+    text = BACKUP + "    never_suppress: [SEV-2]\n"
+    worst = RULES + "    - {severity: SEV-1, matchers: [severity=fatal]}\n"
+    Playbook(rules(worst, windows=text)).fires(an_alert(severity="fatal")).paged("L1:pd-ada", "L2:pd-bob")
+    Playbook(windows(text)).fires(an_alert(severity="critical")).paged("L1:pd-ada")
+    Playbook(windows(text)).fires(an_alert()).held("backup")
+
+
+FACTS = RULES + "    - {severity: SEV-1, facts: {errors: {at_least: 0.5}}}\n"
+
+
+def with_facts(more="    never_suppress: [SEV-1]\n"):
+    return rules(FACTS, facts="{errors: {promql: e}}", windows=BACKUP + more)
+
+
+def test_what_a_missing_fact_could_make_worse_than_a_window_holds_pages_after_a_moment():
+    story = Playbook(with_facts()).fires().held("backup (rules.yaml:26): the backup saturates it, and facts are being")
+    story.asked()
+    story.after(seconds=4).quiet()
+    story.fires(an_alert("Another")).after(seconds=1).paged("L1:pd-ada")
+
+
+def test_what_a_missing_fact_could_not_make_worse_than_a_window_holds_stays_held():
+    Playbook(with_facts("")).fires().held("backup").after(minutes=59).paged()
+
+
+def test_a_fact_that_is_known_in_time_lets_the_window_hold_to_its_end():
+    story = Playbook(with_facts()).fires().held("backup").when(Measured({"errors": 0.1})).held("backup")
+    assert story.incident.deadlines["holding/look"] == NOON + timedelta(hours=1)
+    story.when(Measured({}, {"errors": "Prometheus is down"})).held("facts are being looked up")
+    story.after(seconds=5).paged("L1:pd-ada")
+
+
+def test_what_is_redirected_waits_for_the_facts_as_well():
+    story = Playbook(with_facts("    never_suppress: [SEV-1]\n    redirect: pd-noc\n")).fires().paged()
+    story.when(Measured({"errors": 0.1})).paged("window:pd-noc")
+
+
 def test_where_windows_overlap_it_is_held_until_the_last_of_them_ends():
     longer = BACKUP.replace("backup", "restore").replace("12:00", "12:30").replace("13:00", "14:00")
     story = Playbook(windows(BACKUP, longer)).fires().held("backup")

@@ -148,14 +148,39 @@ TRANSITIONS = [
     ("Australia/Lord_Howe", "FREQ=DAILY", "2026-04-05T01:45", time(3), "2026-04-04 14:45 16:30"),
     ("Asia/Kathmandu", "FREQ=DAILY", "2026-01-01T00:00", timedelta(hours=1), "2025-12-31 18:15 19:15"),
     ("Asia/Kathmandu", "FREQ=DAILY", "1986-01-01T00:05", timedelta(hours=1), "1985-12-31 18:35 19:35"),
+    ("Europe/Berlin", "30 2 * * *", "2026-03-29T02:30", timedelta(hours=2), "2026-03-29 01:30 03:30"),
+    ("Europe/Berlin", "30 2 * * *", "2026-03-29T02:30", time(4), "2026-03-29 01:30 02:00"),
+    ("Europe/Berlin", "0 23 * * *", "2026-03-28T23:00", timedelta(hours=4), "2026-03-28 22:00 02:00"),
+    ("Europe/Berlin", "30 2 * * *", "2026-10-25T02:30", timedelta(hours=1), "2026-10-25 00:30 01:30"),
+    ("Europe/Berlin", "30 2 * * *", "2026-10-25T02:30", time(2, 45), "2026-10-25 00:30 01:45"),
+    ("America/New_York", "15 2 8 3 *", "2026-03-08T02:15", timedelta(hours=1), "2026-03-08 07:15 08:15"),
+    ("America/New_York", "30 1 * 11 0", "2026-11-01T01:30", time(3), "2026-11-01 05:30 08:00"),
+    ("Australia/Lord_Howe", "15 2 * * 0", "2026-10-04T02:15", timedelta(hours=1), "2026-10-03 15:45 16:45"),
+    ("Australia/Lord_Howe", "45 1 * * *", "2026-04-05T01:45", time(3), "2026-04-04 14:45 16:30"),
+    ("Europe/Berlin", "FREQ=WEEKLY;BYDAY=SU", "2026-03-29T02:30", timedelta(hours=2), "2026-03-29 01:30 03:30"),
+    ("Europe/Berlin", "FREQ=MONTHLY;BYDAY=-1SU", "2026-10-25T02:30", time(2, 45), "2026-10-25 00:30 01:45"),
+    ("America/New_York", "FREQ=MONTHLY;BYDAY=1SU", "2026-11-01T01:30", timedelta(hours=2), "2026-11-01 05:30 07:30"),
+    ("Europe/Berlin", "FREQ=YEARLY", "2026-03-29T02:30", timedelta(hours=1), "2026-03-29 01:30 02:30"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("zone", "rule", "wall", "length", "expected"), TRANSITIONS)
 def test_real_changes_of_clocks(zone, rule, wall, length, expected):
     start = datetime.fromisoformat(wall)
-    series = Series(ZoneInfo(zone), Rule(rule, start - timedelta(days=30), ZoneInfo(zone)), length)
+    first = start.replace(year=start.year - 1) if "FREQ=YEARLY" in rule else start - timedelta(days=28)
+    starts = Rule(rule, first, ZoneInfo(zone)) if "FREQ" in rule else Cron(rule)
+    series = Series(ZoneInfo(zone), starts, length)
     instant = start.replace(tzinfo=ZoneInfo(zone))
     near = [o for o in series.between(instant - timedelta(hours=3), instant + timedelta(hours=3))]
     found = {f"{o.starts:%Y-%m-%d %H:%M} {o.ends:%H:%M}" for o in near}
     assert expected in found
+
+
+def test_every_hour_comes_once_though_clocks_show_one_of_them_twice():
+    series = Series(BERLIN, Cron("0 * * * *"), timedelta(minutes=10))
+    night = datetime(2026, 10, 25, 1, tzinfo=BERLIN)
+    starts = sorted(o.starts for o in series.between(night, night + timedelta(hours=4)))
+    assert [f"{start:%H:%M}" for start in starts] == ["23:00", "00:00", "02:00", "03:00"]  # 01:00 UTC is 02:00 again
+    night = datetime(2026, 3, 29, 1, tzinfo=BERLIN)
+    starts = sorted(o.starts for o in series.between(night, night + timedelta(hours=3)))
+    assert [f"{start:%H:%M}" for start in starts] == ["00:00", "01:00", "01:00"]  # 02:00 is 03:00

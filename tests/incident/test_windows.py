@@ -3,18 +3,17 @@
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import NOON, Playbook, an_alert, rules
+from playbook import NOON, RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Reconsidered, Resolved, Triggered, Undeliverable, WouldHold
 from relay.incident.fallback import Fallback
-from relay.incident.ical import read_calendar
 from relay.incident.maintenance import Windows
+from relay.incident.occasions import Amendment
 from relay.incident.window import Window
 
 BACKUP = """
@@ -109,16 +108,74 @@ def test_what_begins_in_the_grace_is_not_what_the_window_was_for():
     Playbook(backup("grace: 10m"), start=after).fires(an_alert()).held("backup")  # it fires since noon
 
 
-def test_an_escalation_nobody_has_answered_pauses_only_if_asked():
-    before = NOON - timedelta(minutes=1)
-    Playbook(backup(), start=before).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
-    story = Playbook(backup("pause_escalations: true"), start=before).fires().paged("L1:pd-ada").after(minutes=5)
-    assert [effect.because for effect in story.asked(ResolvePage)] == [
-        "held: maintenance window backup (rules.yaml:23): it is loud"
-    ]
+BEFORE = NOON - timedelta(minutes=1)
+HELD = "held: maintenance window backup (rules.yaml:23): it is loud"
+
+
+def test_an_escalation_nobody_has_answered_pauses_when_the_window_opens_and_only_if_asked():
+    Playbook(backup(), start=BEFORE).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
+    story = Playbook(backup("pause_escalations: true"), start=BEFORE).fires().paged("L1:pd-ada")
+    story.after(seconds=59).quiet().after(seconds=1)
+    assert [effect.because for effect in story.asked(ResolvePage)] == [HELD]
     assert story.incident.phase == "held"
-    story.after(minutes=56).paged("L1:pd-ada")
+    assert list(story.incident.deadlines) == ["holding/look"]
+    story.after(minutes=60).paged("L1:pd-ada")
     assert story.incident.rings[0].key == "INC-1/1.1/L1/first"
+
+
+def test_it_pauses_where_the_provider_asks_the_levels():
+    text = RULES.replace("    levels:", "    escalation: provider\n    levels:")
+    windows = BACKUP + "    pause_escalations: true\n"
+    story = Playbook(rules(text, windows=windows), start=BEFORE).fires().paged("L1:pd-ada").after(minutes=1)
+    assert story.incident.phase == "held"
+
+
+def test_nothing_pauses_once_the_target_has_refused_that_would_be_paged_instead():
+    story = Playbook(backup("pause_escalations: true\nredirect: pd-noc")).fires().paged("window:pd-noc")
+    [ring] = story.incident.rings
+    other = an_alert("Other", service="other")
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).fires(other).paged("L1:pd-ada")
+    story.ends(other).after(minutes=5).paged("L2:pd-bob")
+
+
+def test_a_window_made_now_pauses_at_once():
+    story = Playbook(rules(), start=NOON).fires().paged("L1:pd-ada")
+    story.story.rules = backup("pause_escalations: true")
+    assert [effect.because for effect in story.when(Reconsidered()).asked(ResolvePage)] == [HELD]
+
+
+def test_a_window_that_was_made_later_pauses_when_it_opens():
+    story = Playbook(rules(), start=BEFORE).fires().paged("L1:pd-ada")
+    story.story.rules = backup("pause_escalations: true")
+    assert story.when(Reconsidered()).incident.phase == "triggered"
+    assert story.after(minutes=1).incident.phase == "held"
+
+
+def test_a_window_that_does_not_hold_this_severity_pauses_nothing():
+    text = RULES + "    - {severity: SEV-1, facts: {errors: {at_least: 0.5}}}\n"
+    windows = BACKUP + "    pause_escalations: true\n    never_suppress: [SEV-1]\n"
+    made_of = rules(text, facts="{errors: {promql: e}}", windows=windows)
+    story = Playbook(made_of, start=BEFORE).fires().paged("L1:pd-ada")
+    assert story.after(minutes=4).incident.phase == "triggered"  # what it could be is not known
+
+
+def test_the_next_time_of_a_window_that_comes_round_pauses_too():
+    more = "pause_escalations: true\nnever_suppress: [SEV-3]"
+    text = BACKUP.replace(
+        "starts: 2026-01-07T12:00\n    ends: 2026-01-07T13:00", 'cron: "0 12 * * *"\n    duration: 1h'
+    )
+    story = Playbook(rules(windows=text + "".join(f"    {line}\n" for line in more.splitlines())), start=BEFORE).fires()
+    assert story.after(minutes=2).incident.deadlines["holding/pause"] == NOON + timedelta(hours=1)
+    assert story.after(hours=1).incident.deadlines["holding/pause"] == NOON + timedelta(days=1)
+
+
+def test_an_answer_that_expires_in_the_window_asks_people_when_it_ends():
+    text = RULES.replace("    levels:", "    ack_expires: 10m\n    levels:")
+    windows = BACKUP + "    pause_escalations: true\n"
+    story = Playbook(rules(text, windows=windows), start=BEFORE).fires().paged("L1:pd-ada").when(Acknowledged("ada"))
+    story.after(minutes=10).paged()
+    assert story.incident.phase == "held"
+    story.after(minutes=51).paged("L1:pd-ada")
 
 
 def test_an_answered_escalation_is_not_paused():
@@ -136,12 +193,29 @@ def test_a_shadow_holds_nothing_and_says_what_it_would_have_held():
     assert story.incident.phase == "triggered"
 
 
-def test_news_of_what_was_paged_before_is_kept_back_where_a_window_says_so():
-    before = NOON - timedelta(seconds=5)
-    for kind, told in (("notifications", 0), ("pages", 1)):
-        story = Playbook(backup(f"suppress: {kind}"), start=before).fires(an_alert("A")).paged("L1:pd-ada")
-        story.fires(an_alert("B")).after(seconds=10)
-        assert len(story.asked(UpdatePage)) == told
+def news(more, *, start=NOON - timedelta(seconds=5), kind="notifications"):
+    return Playbook(backup(f"suppress: {kind}\n{more}"), start=start).fires(an_alert("A")).paged("L1:pd-ada")
+
+
+def test_news_of_what_was_paged_before_waits_for_the_end_where_a_window_says_so():
+    assert len(news("", kind="pages").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
+    story = news("").fires(an_alert("B")).after(seconds=10)
+    assert story.asked(UpdatePage) == []
+    story.fires(an_alert("C")).after(minutes=50)
+    assert story.asked(UpdatePage) == []
+    told = story.after(minutes=10).asked(UpdatePage)
+    assert {(page.target, page.what) for page in told} >= {("pd-ada", "3 alerts fire now")}
+
+
+def test_news_that_the_window_does_not_cover_is_told_with_what_has_waited():
+    story = news("").fires(an_alert("B")).after(minutes=1)
+    [told] = story.fires(an_alert("D", service="other")).after(seconds=10).asked(UpdatePage)
+    assert "3 alerts fire now" in told.what
+
+
+def test_news_is_told_of_what_the_window_would_not_hold():
+    assert len(news("never_suppress: [SEV-3]").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
+    assert len(news("max_suppressed: 1").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
 
 
 def test_when_windows_have_changed_what_is_held_is_looked_at_again():
@@ -155,13 +229,55 @@ def test_a_window_that_is_amended_ends_at_another_time():
     window = a_window(cron="0 12 * * *", duration="1h")
     noon = NOON + timedelta(minutes=30)
     for ends in (noon + timedelta(minutes=1), noon + timedelta(hours=5)):
-        times = window.amended(noon, ends).occasions(NOON, NOON + timedelta(days=1, hours=1))
+        times = window.amended([Amendment(noon, ends)]).occasions(NOON, NOON + timedelta(days=1, hours=1))
         assert [(o.starts, o.ends) for o in times] == [
             (NOON, ends),
             (NOON + timedelta(days=1), NOON + timedelta(days=1, hours=1)),
         ]
-    longer = Windows([window.amended(noon, noon + timedelta(hours=5))])
+    longer = Windows([window.amended([Amendment(noon, noon + timedelta(hours=5))])])
     assert longer.open(noon + timedelta(hours=4))[0][1] == noon + timedelta(hours=5)
+
+
+def amended(window, *amendments):
+    """The occasions of today, when what is open at one time ends at another, each in minutes after noon."""
+    at = [Amendment(NOON + timedelta(minutes=open_at), NOON + timedelta(minutes=ends)) for open_at, ends in amendments]
+    day = (NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+    return [tuple((t - NOON) // timedelta(minutes=1) for t in o) for o in window.amended(at).occasions(*day)]
+
+
+def test_a_window_is_amended_again_and_again():
+    window = a_window(cron="0 12 * * *", duration="1h")
+    assert amended(window, (30, 120), (110, 240), (200, 180)) == [(0, 180)]
+    many = [(30 + n / 1000, 120 + n / 1000) for n in range(3000)]
+    assert amended(window, *many) == [(0, 122)]
+    longer = window.amended(
+        [Amendment(NOON + timedelta(minutes=m), NOON + timedelta(minutes=m + 50)) for m in (50, 90)]
+    )
+    late = NOON + timedelta(minutes=130)  # the time as it was planned is long over
+    assert [o.ends for o in longer.occasions(late, late + timedelta(hours=1))] == [NOON + timedelta(minutes=140)]
+
+
+def test_a_window_is_amended_in_its_grace():
+    window = a_window(cron="0 12 * * *", duration="1h", grace="10m")
+    assert amended(window, (65, 120)) == [(0, 120)]
+    assert amended(window, (65, 55)) == [(0, 55)]  # with its grace, that is at once
+    assert amended(window, (71, 120)) == [(0, 60)]
+    assert window.open_occasion(NOON + timedelta(minutes=65)) == (NOON, NOON + timedelta(hours=1))
+    assert window.open_occasion(NOON + timedelta(minutes=70)) is None
+
+
+def test_whether_a_window_still_opens_is_found_at_once():
+    assert a_window(cron="0 * * * *", duration="10m").opens_after(NOON)
+    assert not a_window(cron="0 * * * *", duration="10m", ends="2026-01-06T00:00").opens_after(NOON)
+    assert a_window(cron="0 * * * *", duration="10m", starts="2026-05-01T00:00").opens_after(NOON)
+    assert not a_window(starts="2026-01-07T00:00", duration="1h").opens_after(NOON)
+
+
+def test_a_window_within_the_hour_that_clocks_skip_says_so():
+    with pytest.raises(ValueError, match=r'"ends" must be later than "starts": clocks in Europe/Berlin skip that hour'):
+        a_window(zone="Europe/Berlin", starts="2026-03-29T02:10", ends="2026-03-29T03:05")
+    with pytest.raises(ValueError, match=r'"ends" must be later than "starts" \['):
+        a_window(zone="Europe/Berlin", starts="2026-03-29T02:10", ends="2026-03-29T02:05")
 
 
 def test_exceptions_and_additions():
@@ -194,12 +310,14 @@ def test_a_window_is_found_whatever_it_asks_for():
     assert windows.covering(an_alert().labels, NOON) != []  # clocks go back, too
 
 
-VALUES = st.sampled_from(["", "a", "b", "c"])
+VALUES = st.sampled_from(["", "a", "b", "c", "ab", "abc", "b-c"])
 SOME_MATCHERS = st.builds(
     lambda name, op, value: f'{name}{op}"{value}"',
     st.sampled_from(["x", "y", "z"]),
     st.sampled_from(["=", "!=", "=~", "!~"]),
-    st.sampled_from(["", "a", "b", "a|b", "b|c", ".*", "a.*"]),
+    st.sampled_from(
+        ["", "a", "b", "a|b", "b|c", ".*", "a.*", "ab?", "ab*c", "ab.*", "b-.+", "a{0}", "(?i)AB", "a(b|c)"]
+    ),
 )
 
 
@@ -215,105 +333,6 @@ def test_the_index_finds_what_a_look_at_every_window_finds(sets, labels):
             windows.append(a_window(name=str(number), matchers=None, any_of=any_of, **times))
     found = {window.name for window, _ in Windows(windows).covering(labels, NOON)}
     assert found == {window.name for window in windows if window.covers(labels)}
-
-
-CALENDAR = """\
-BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//example//EN
-BEGIN:VTIMEZONE
-TZID:Headquarters
-BEGIN:STANDARD
-DTSTART:19701025T030000
-TZOFFSETFROM:+0200
-TZOFFSETTO:+0100
-RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10
-END:STANDARD
-BEGIN:DAYLIGHT
-DTSTART:19700329T020000
-TZOFFSETFROM:+0100
-TZOFFSETTO:+0200
-RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3
-END:DAYLIGHT
-END:VTIMEZONE
-BEGIN:VEVENT
-UID:cards
-SUMMARY:Card processing
-DTSTART;TZID=Europe/Berlin:20260104T020000
-DTEND;TZID=Europe/Berlin:20260104T040000
-RRULE:FREQ=WEEKLY;BYDAY=SU;UNTIL=20260301T000000Z
-EXDATE;TZID=Europe/Berlin:20260111T020000
-END:VEVENT
-BEGIN:VEVENT
-UID:cards
-RECURRENCE-ID;TZID=Europe/Berlin:20260118T020000
-SUMMARY:Card processing, moved
-DTSTART;TZID=Europe/Berlin:20260119T050000
-DURATION:PT1H
-END:VEVENT
-BEGIN:VEVENT
-UID:day
-SUMMARY:Card network holiday
-DTSTART;VALUE=DATE:20260127
-END:VEVENT
-BEGIN:VEVENT
-UID:hq
-SUMMARY:Card office
-DTSTART;TZID=Headquarters:20260729T100000
-DTEND;TZID=Headquarters:20260729T110000
-RRULE:FREQ=MONTHLY;COUNT=2
-END:VEVENT
-BEGIN:VEVENT
-UID:no
-STATUS:CANCELLED
-SUMMARY:Card cancelled
-DTSTART:20260106T100000Z
-DTEND:20260106T110000Z
-END:VEVENT
-BEGIN:VEVENT
-UID:party
-SUMMARY:Summer party
-DTSTART:20260107T100000Z
-DTEND:20260107T110000Z
-END:VEVENT
-END:VCALENDAR
-"""
-
-
-def test_a_calendar_tells_when_a_window_is_open():
-    window = a_window(
-        zone="Europe/Berlin", calendar={"file": "cards.ics", "only": "(?i)card", "before": "10m", "after": "20m"}
-    )
-    assert Windows([window]).open(NOON) == ()
-    found = window.with_calendar(CALENDAR).occasions(
-        datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 9, 30, tzinfo=UTC)
-    )
-    spans = [f"{o.starts:%m-%d %H:%M} {o.ends:%d %H:%M}" for o in found]
-    assert spans[:4] == [
-        "01-04 00:50 04 03:20",
-        "01-19 03:50 19 05:20",
-        "01-25 00:50 25 03:20",
-        "01-26 22:50 27 23:20",
-    ]
-    assert spans[-2:] == ["07-29 07:50 29 09:20", "08-29 07:50 29 09:20"]  # 10:00 in summer is 08:00 UTC
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "this one is empty"),
-        ("<html>sign in</html>", "write an iCalendar file (.ics): this one cannot be read"),
-        (
-            CALENDAR.replace("FREQ=WEEKLY;BYDAY=SU", "FREQ=HOURLY"),
-            'mend the event "Card processing" of the calendar: write FREQ=',
-        ),
-        (CALENDAR.replace("DTSTART:20260107T100000Z", "DTSTART:soon"), 'mend the event "Summer party"'),
-        (CALENDAR.replace("DTSTART:20260107T100000Z\n", ""), 'mend the event "Summer party"'),
-    ],
-)
-def test_a_calendar_that_cannot_be_read_says_why(text, problem):
-    with pytest.raises(ValueError, match=problem.replace("(", r"\(").replace(")", r"\)")):
-        read_calendar(text, ZoneInfo("UTC"), lambda summary: True)
 
 
 def test_people_may_resolve_what_is_held():

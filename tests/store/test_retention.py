@@ -12,6 +12,7 @@ from relay.store.database import open_database
 from relay.store.inbox import Inbox, Received
 from relay.store.reading import verify_timeline
 from relay.store.retention import PRUNES, compress_inbox, unpack
+from relay.store.window_log import WindowAct, append_act, newest_act, newest_acts, read_acts
 
 DAY = timedelta(days=1)
 
@@ -107,3 +108,15 @@ def test_slices_are_found_by_an_index(tmp_path, query, index):
     opened.close()
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_announcements_go_and_what_people_did_to_windows_stays(database):
+    with_kind = {"announced": {"what": "begins"}, "added": {"zone": "UTC"}, "amended": {"ends": "2026"}}
+    for kind, body in with_kind.items():
+        for at in (NOON, NOON + 31 * DAY):
+            act = WindowAct("w", kind, "ana", at, {**body, "n": str(at)})
+            database.transact(lambda c, act=act: append_act(c, act))
+    assert sweep(database, NOON + 40 * DAY) == {"announcements": 1}
+    assert database.read(lambda c: [act.kind for act in newest_acts(c, 9)]).count("announced") == 1
+    assert database.read(lambda c: [act.kind for act in read_acts(c)]) == ["added", "added", "amended", "amended"]
+    assert database.read(lambda c: newest_act(c)) == 6
