@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -22,6 +22,9 @@ from relay.config.secrets import read_secret
 from relay.config.types import Duration, at_least
 
 Role = Literal["viewer", "responder", "admin"]
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""Of lines of the log."""
 
 
 def _http(url: str) -> str:
@@ -187,6 +190,7 @@ class Settings(BaseSettings):
     pagers: dict[str, PagerSettings] = {}
     tokens: dict[str, Token] = {}
     log_format: Literal["json", "text"] = "json"
+    log_level: Level = "info"
 
     @field_validator("listen")
     @classmethod

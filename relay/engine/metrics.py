@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
+from relay.config.logs import LOST
 from relay.engine.settle import Answer
 from relay.engine.turn import Turned
 from relay.incident.effects import Page
@@ -196,6 +197,7 @@ class Metrics:
         self.swept = Counter(
             "relay_swept_rows_total", "Rows removed for their age, by table.", ["table"], registry=registry
         )
+        registry.register(LOST)
         self.build = Info("relay_build", "The version that runs.", registry=registry)
 
     def turned(self, turned: Turned, seconds: float) -> None:

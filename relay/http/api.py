@@ -13,6 +13,7 @@ from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.writer import Writer
 from relay.http.access import Caller, require
 from relay.http.alertmanager import CLOCK, METRICS
+from relay.http.body import read_body
 from relay.http.routes import Route
 from relay.http.views import (
     Acknowledge,
@@ -142,7 +143,7 @@ async def verify(request: web.Request) -> web.Response:
 async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
     """Give who asks, a responder at least, and the body as a model; refused in words when it is none."""
     caller = require(request, "responder")
-    body = await request.read()
+    body = await read_body(request)
     try:
         return caller, model.model_validate_json(body or b"{}")
     except ValidationError as invalid:
@@ -207,7 +208,7 @@ def answer(model: BaseModel) -> web.Response:
 
 
 _INCIDENT = "/api/v1/incidents/{id}"
-_COMMAND = (401, 403, 404, 409, 422, 503)
+_COMMAND = (400, 401, 403, 404, 409, 413, 422, 503)
 
 ROUTES = (
     Route(

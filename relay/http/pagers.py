@@ -18,6 +18,7 @@ from relay.config.settings import Settings
 from relay.engine.hear import hear
 from relay.http.alertmanager import CLOCK, METRICS
 from relay.http.api import LOOP, RULES, WRITER
+from relay.http.body import read_body
 from relay.http.routes import Route
 from relay.incident.events import Event
 from relay.integrations import opsgenie_news, pagerduty_news
@@ -83,11 +84,7 @@ async def opsgenie(request: web.Request) -> web.Response:
 
 
 async def _read(request: web.Request, type_: str) -> tuple[Pager | None, bytes]:
-    body = await request.content.read(MOST_BYTES + 1)
-    while len(body) <= MOST_BYTES and (more := await request.content.read(MOST_BYTES + 1 - len(body))):
-        body += more
-    if len(body) > MOST_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MOST_BYTES, len(body))
+    body = await read_body(request, MOST_BYTES)
     pager = request.app[PAGERS].get(request.match_info["name"])
     return (pager if pager and pager.type == type_ else None), body
 

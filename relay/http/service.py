@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from watchfiles import awatch
 
 from relay.clock import Clock, WallClock
@@ -132,6 +134,7 @@ async def _end(turning: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[tuple[str, int]]:
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=10)
     await runner.setup()
     try:
@@ -145,6 +148,15 @@ async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[
         yield bound
     finally:
         await runner.cleanup()  # answers what has been asked, and takes no more
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether what the HTTP server tells of is a failure of ours: what comes and is not HTTP is none."""
+    failure = record.exc_info[1] if record.exc_info else None
+    if not isinstance(failure, HttpProcessingError | web.RequestPayloadError):
+        return True
+    log.debug("what came is not HTTP", because=str(failure)[:200])
+    return False
 
 
 def _why_not(listen: str, error: OSError) -> str:
