@@ -193,6 +193,9 @@ def _policy_refers(refer: Refer, policy: Policy, way: Way, known: _Known) -> Ite
                 refer.document, (*way, "levels", i, "name"), f'two levels are called "{level.name}"', "rename one"
             )
     yield from _recipients_refer(refer, policy.last_resort, (*way, "last_resort"), known)
+    if not any(recipient.person or recipient.target for recipient in policy.last_resort):
+        problem = "this last resort may be nobody: at times nobody may be on call there"
+        yield complain_at(refer.document, (*way, "last_resort"), problem, "add a person or a target")
     for i, jump in enumerate(policy.jump):
         yield from refer.check((*way, "jump", i, "to"), jump.to, names, "level")
         for fact in jump.facts:
