@@ -28,9 +28,7 @@ FINDINGS, SERVER = 1, 3
 @click.option("--database", help="postgresql://… instead of the embedded SQLite.")
 @click.option("--external-url", help="Relay's address as people reach it, for links in pages.")
 @click.option("--log-format", type=click.Choice(["json", "text"]), help="How logs are written.  [default: json]")
-@click.option(
-    "--log-level", type=click.Choice(LEVELS), help="From which level on lines are written.  [default: info]"
-)
+@click.option("--log-level", type=click.Choice(LEVELS), help="From which level on lines are written.  [default: info]")
 def serve(config: Path | None, **flags: str | None) -> None:
     """Receive alerts, decide, and page.
 

@@ -75,9 +75,9 @@ class Rejected(Exception):
         super().__init__("\n\n".join(map(str, self.complaints)))
 
 
-def unreadable(error: Unreadable) -> Complaint:
-    """Put a file that is not YAML into a complaint."""
-    return Complaint(error.place, str(error), "mend the YAML here", error.line)
+def unreadable(error: Unreadable) -> list[Complaint]:
+    """Put all that makes a file no YAML, or no mapping of its keys, into complaints."""
+    return [Complaint(one.place, str(one), one.advice, one.line) for one in (error, *error.others)]
 
 
 def complain_at(document: Document, route: Route, problem: str, advice: str, *, key: bool = False) -> Complaint:
@@ -123,7 +123,10 @@ def complain(document: Document, error: ErrorDetails, model: type[BaseModel]) ->
     """Say one validation error in the reader's words, at the reader's line."""
     about_the_key = error["type"] in {"missing", "extra_forbidden"}
     problem, advice = _WORDS.get(error["type"], _plain)(error, model)
-    return complain_at(document, error["loc"], problem, advice, key=about_the_key)
+    way = error["loc"]
+    if error["type"] == "union_tag_invalid":
+        way = (*way, error["ctx"]["discriminator"].strip("'"))
+    return complain_at(document, way, problem, advice, key=about_the_key)
 
 
 def _nearest(document: Document, route: Route, key: bool) -> Place:

@@ -252,10 +252,10 @@ def _document(file: Path | None) -> Document:
     try:
         document = read(file)
         if not isinstance(document.data, dict):
-            raise Unreadable("a settings file is a mapping", Place(str(file), 1))
+            raise Unreadable("a settings file is a mapping", Place(str(file), 1), advice="write keys and values")
         return document
     except Unreadable as error:
-        raise Rejected([unreadable(error)]) from None
+        raise Rejected(unreadable(error)) from None
 
 
 def _environment() -> dict[str, Any]:

@@ -55,9 +55,52 @@ class TestCheck:
         said = relay("check", str(path))
         assert said.exit_code == 1
         assert said.stderr == "4 mistakes\n"
-        assert f"{path}:1:26: " in said.stdout
-        assert "group_by" in said.stdout
+        assert [line for line in said.stdout.splitlines() if line.startswith(f"{path}:")] == [
+            f'{path}:1:1: "group_by" is missing',
+            f'{path}:1:26: unknown key "group_bye"',
+            f'{path}:3:3: "last_resort" is missing',
+            f'{path}:4:13: "levels" has too few',
+        ]
         assert re.search(r"^ +\^+ ", said.stdout, re.MULTILINE)
+
+    def test_mistakes_of_every_kind_in_several_files_at_once(self, tmp_path):
+        (tmp_path / "a.yaml").write_text(
+            "targets:\n"
+            "  pd: {type: pagerdooty}\n"
+            "  og: {type: opsgenie, api_key_file: /nowhere/og, fallback: pdd}\n"
+            "people: {ada: {via: pd}, ada: {via: og}, bob: {via: ogg}}\n"
+        )
+        (tmp_path / "b.yaml").write_text(
+            "route: {policy: p, group_by: [service], hold_for: soon}\n"
+            "routes:\n  - {matchers: [a=b], policy: q}\n  - {matchers: 7}\n"
+            "policies:\n"
+            "  p: {levels: [{name: L1, page: [{person: adda}], wait: 5m}], last_resort: [{person: ada}]}\n"
+            "  broken: {levels: x}\n"
+            "windows: []\n"
+        )
+        said = relay("check", str(tmp_path), "--secrets", "-o", "json")
+        assert [(item["file"][-6:], item["line"], item["problem"]) for item in json.loads(said.stdout)] == [
+            ("a.yaml", 2, '"pagerdooty" is not one of the choices'),
+            ("a.yaml", 3, "the secret file /nowhere/og cannot be read: No such file or directory"),
+            ("a.yaml", 3, 'there is no target "pdd"'),
+            ("a.yaml", 4, '"ada" is written twice'),
+            ("a.yaml", 4, 'there is no target "ogg"'),
+            ("b.yaml", 1, '"soon" cannot be used'),
+            ("b.yaml", 3, 'there is no policy "q"'),
+            ("b.yaml", 4, '"7" cannot be used'),
+            ("b.yaml", 6, 'there is no person "adda"'),
+            ("b.yaml", 7, '"last_resort" is missing'),
+            ("b.yaml", 7, '"x" cannot be used'),
+        ]
+
+    def test_while_a_file_cannot_be_read_at_all_no_name_is_said_to_be_missing(self, tmp_path):
+        (tmp_path / "a.yaml").write_text("people: {ada: {via: pd\n")
+        (tmp_path / "b.yaml").write_text("overrides: [{rotation: r, person: ada, starts: 2026-01-05}]\n")
+        said = relay("check", str(tmp_path), "-o", "json")
+        assert [(item["file"][-6:], item["problem"]) for item in json.loads(said.stdout)] == [
+            ("a.yaml", "while parsing a flow mapping: did not find expected ',' or '}'"),
+            ("b.yaml", '"ends" is missing'),
+        ]
 
     def test_probe_files_below_the_rules_are_checked_too(self, rules, tmp_path):
         directory = tmp_path / "all"
@@ -180,7 +223,7 @@ def test_mistakes_as_github_reads_them(tmp_path):
     path.write_text('"p,\\n%": 1\n')
     said = relay("check", str(path), "--format", "github")
     assert said.exit_code == 1
-    (line,) = said.stdout.splitlines()
+    line, _ = said.stdout.splitlines()  # the other: there is no root route
     found = re.fullmatch(r"::error file=([^,:]+),line=1,col=1,endColumn=8,title=([^,:]+)::(.+)", line)
     assert found
     assert found[1] == f"{tmp_path}/a%2Cb%3A100%25.yaml"

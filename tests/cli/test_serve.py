@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -39,6 +40,10 @@ async def serving(directory, stderr, *options):
         await end(child)
 
 
+def a_full_disk():
+    return Path("/dev/full").open("w")
+
+
 def nobody_reads():
     reading, writing = os.pipe()
     os.close(reading)
@@ -46,7 +51,7 @@ def nobody_reads():
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("log", [lambda: open("/dev/full", "w"), nobody_reads], ids=["a full disk", "nobody reads"])
+@pytest.mark.parametrize("log", [a_full_disk, nobody_reads])
 async def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, log):
     with log() as sink:
         async with serving(tmp_path, sink) as ask:
