@@ -62,7 +62,8 @@ def show(id: str, url: str, token_file: Path | None, output: str) -> None:
     click.echo(f"  policy    {found['policy']}")
     for page in found["pages"]:
         who = f"{page['person']} through {page['target']}" if page["person"] else page["target"]
-        click.echo(f"  paged     {who} ({page['level']})")
+        waits = f": not accepted yet ({page['tries']} tries)" if page["tries"] is not None else ""
+        click.echo(f"  paged     {who} ({page['level']}){waits}")
     for name, at in sorted(found["deadlines"].items(), key=lambda pair: str(pair[1])):
         click.echo(f"  due       {_time(at)}  {name}")
     click.echo(f"  alerts    {found['firing']} firing, {found['seen']} in all")

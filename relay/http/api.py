@@ -1,5 +1,6 @@
 """The API of people and their programs: incidents, what to do with them, and what could not be used."""
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,10 +34,12 @@ from relay.http.views import (
     view,
 )
 from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved, SeveritySet
+from relay.incident.incident import Incident
 from relay.incident.lifecycle import PHASES, NotNow
 from relay.incident.telling import tell
 from relay.store.database import StoreUnavailable
 from relay.store.reading import (
+    Entry,
     find_incident,
     incident_ids,
     list_incidents,
@@ -44,6 +47,7 @@ from relay.store.reading import (
     read_quarantine,
     read_timeline,
     verify_timeline,
+    waiting_pages,
 )
 from relay.store.transaction import Transaction
 
@@ -56,6 +60,7 @@ Found = TypeVar("Found")
 
 _OPEN = ("new", "held", "triggered", "acknowledged")
 MOST_LISTED = 500
+_ID = re.compile("INC-[0-9]{1,18}")
 
 
 async def list_(request: web.Request) -> web.Response:
@@ -73,11 +78,32 @@ async def list_(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """Show an incident with its timeline."""
     require(request, "viewer")
-    id_ = request.match_info["id"]
-    incident, entries = await _read(request, lambda c: (find_incident(c, id_), read_timeline(c, id_)))
+    return answer(await look_up(request))
+
+
+async def look_up(request: web.Request) -> IncidentDetail:
+    """Give the incident in the path, or answer 404."""
+    id_ = _incident_id(request)
+
+    def work(connection: Connection) -> tuple[Incident | None, list[Entry], dict[str, int]]:
+        return find_incident(connection, id_), read_timeline(connection, id_), waiting_pages(connection, id_)
+
+    incident, entries, waiting = await _read(request, work)
     if incident is None:
         raise web.HTTPNotFound(text=f"there is no incident {id_}")
-    return answer(detail(incident, entries, request.app[CLOCK].now()))
+    return detail(incident, entries, waiting, request.app[CLOCK].now())
+
+
+def _incident_id(request: web.Request) -> str:
+    """The id in the path. What is none is not asked of the database, which may refuse to hear of it."""
+    id_ = request.match_info["id"]
+    if not _ID.fullmatch(id_):
+        raise _no_id()
+    return id_
+
+
+def _no_id() -> web.HTTPNotFound:
+    return web.HTTPNotFound(text="there is no such incident: their ids look like INC-12")
 
 
 async def acknowledge(request: web.Request) -> web.Response:
@@ -131,6 +157,8 @@ async def verify(request: web.Request) -> web.Response:
     """Verify the hash chain of one timeline, or of all."""
     require(request, "viewer")
     wanted = request.query.get("incident")
+    if wanted and not _ID.fullmatch(wanted):
+        raise _no_id()
 
     def work(connection: Connection) -> Verification:
         ids = [wanted] if wanted else incident_ids(connection)
@@ -153,7 +181,7 @@ async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, 
 
 async def _happen(request: web.Request, *events: Event) -> web.Response:
     """Let events happen to the incident in the path, in one transaction."""
-    id_, rules, now = request.match_info["id"], request.app[RULES].rules, request.app[CLOCK].now()
+    id_, rules, now = _incident_id(request), request.app[RULES].rules, request.app[CLOCK].now()
 
     def work(connection: Connection) -> tuple[Said, list[Event]]:
         transaction = Transaction(connection)
@@ -312,6 +340,6 @@ ROUTES = (
         role="viewer",
         gives=Verification,
         query=(("incident", "one incident; all when left out"),),
-        refusals=(401, 403, 503),
+        refusals=(401, 403, 404, 503),
     ),
 )

@@ -123,7 +123,7 @@ def _in_a_line(text: str) -> str:
 
 
 def _links(incident: Incident, telling: list[Alert], link_base: str) -> dict[str, str]:
-    links = {f"Relay {incident.id}": f"{link_base}/api/v1/incidents/{incident.id}"} if link_base else {}
+    links = {f"Relay {incident.id}": f"{link_base}/incidents/{incident.id}"} if link_base else {}
     for alert in telling[:3]:
         called = _in_a_line(alert.name)
         for name, text in (("runbook_url", "Runbook"), ("dashboard_url", "Dashboard")):

@@ -41,6 +41,12 @@ async def test_an_incident_is_shown_with_its_timeline_and_what_can_be_done(relay
     assert [page["person"] for page in shown["pages"]] == ["Ada"]
 
 
+async def test_a_page_that_nobody_has_accepted_yet_says_so(relay, incident):
+    async with asyncio.timeout(5):
+        while not (await relay.ask("GET", incident, role="viewer"))[1]["pages"][0]["tries"]:
+            await asyncio.sleep(0.05)
+
+
 async def test_people_act_in_words(relay, incident):
     said = []
     for what, body in [

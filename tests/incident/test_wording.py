@@ -48,7 +48,7 @@ def test_a_page_says_what_since_when_why_this_severity_why_you_and_what_next():
 def test_it_links_to_what_is_an_address_and_nothing_else():
     notice = the_page(Playbook(replace(rules(), link_base="https://relay.example.com")).fires(LINKED))
     assert notice.links == {
-        "Relay INC-1": "https://relay.example.com/api/v1/incidents/INC-1",
+        "Relay INC-1": "https://relay.example.com/incidents/INC-1",
         "Runbook: HighErrorRate": "https://runbooks.example/HighErrorRate",
         "Query: HighErrorRate": "http://prometheus:9090/graph?g0.expr=x",
     }
