@@ -8,6 +8,23 @@ from relay.config.matchers import Matcher, parse_matcher
 from relay.config.types import duration
 
 
+def moment(text: str) -> datetime:
+    """Read a time, UTC where it says no offset. Raises ValueError."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a time: write 2026-03-29T02:30+02:00') from None
+    if not 1970 < read.year < 3000:
+        raise ValueError(f'"{text}" is not a time that Relay can look at: write one after 1970')
+    return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def incident_id(text: str) -> str | None:
+    """Read `12`, `inc-12` or `INC-12` as INC-12; None for what is no incident."""
+    number = text.upper().removeprefix("INC-")
+    return f"INC-{int(number)}" if number.isascii() and number.isdigit() and len(number) <= 18 else None
+
+
 class Duration(click.ParamType[timedelta]):
     """A duration as Prometheus writes it."""
 
@@ -29,10 +46,9 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it, or refuse it in words."""
         try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f'"{value}" is not a time: write 2026-03-29T02:30+02:00', param, ctx)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class MatcherOption(click.ParamType[Matcher]):

@@ -61,12 +61,17 @@ class Remote:
 
 def read_token(token_file: Path | None) -> str:
     """Read a token from its file, or from RELAY_TOKEN. Raises `click.UsageError`."""
-    if token_file is None:
-        return os.environ.get("RELAY_TOKEN", "").strip()
+    place = f"the token file {token_file}" if token_file else "RELAY_TOKEN"
     try:
-        return token_file.read_text(encoding="utf-8").strip()
+        token = token_file.read_text(encoding="utf-8") if token_file else os.environ.get("RELAY_TOKEN", "")
     except OSError as error:
-        raise click.UsageError(f"the token file {token_file} cannot be read: {error.strerror}") from None
+        raise click.UsageError(f"{place} cannot be read: {error.strerror}") from None
+    except ValueError:
+        token = "\0"
+    token = token.strip()
+    if not token.isascii() or not token.isprintable():
+        raise click.UsageError(f"{place} holds no token: there are characters in it that none has")
+    return token
 
 
 def _fail(words: str) -> NoReturn:

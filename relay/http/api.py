@@ -33,7 +33,14 @@ from relay.http.views import (
     detail,
     view,
 )
-from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved, SeveritySet
+from relay.incident.events import (
+    Acknowledged,
+    Escalated,
+    Event,
+    NoteAdded,
+    Resolved,
+    SeveritySet,
+)
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import PHASES, NotNow
 from relay.incident.telling import tell
@@ -69,7 +76,7 @@ async def list_(request: web.Request) -> web.Response:
     phases = _phases(request.query.get("phase", "open"))
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
     before = _number(request, "before", 0, 0, 2**62) or None
-    incidents = await _read(request, lambda connection: list_incidents(connection, phases, limit, before))
+    incidents = await read(request, lambda connection: list_incidents(connection, phases, limit, before))
     now = request.app[CLOCK].now()
     more = int(incidents[-1].id.partition("-")[2]) if len(incidents) == limit else None
     return answer(IncidentList(incidents=[view(incident, now) for incident in incidents], next=more))
@@ -83,18 +90,18 @@ async def show(request: web.Request) -> web.Response:
 
 async def look_up(request: web.Request) -> IncidentDetail:
     """Give the incident in the path, or answer 404."""
-    id_ = _incident_id(request)
+    id_ = incident_id(request)
 
     def work(connection: Connection) -> tuple[Incident | None, list[Entry], dict[str, int]]:
         return find_incident(connection, id_), read_timeline(connection, id_), waiting_pages(connection, id_)
 
-    incident, entries, waiting = await _read(request, work)
+    incident, entries, waiting = await read(request, work)
     if incident is None:
         raise web.HTTPNotFound(text=f"there is no incident {id_}")
     return detail(incident, entries, waiting, request.app[CLOCK].now())
 
 
-def _incident_id(request: web.Request) -> str:
+def incident_id(request: web.Request) -> str:
     """The id in the path. What is none is not asked of the database, which may refuse to hear of it."""
     id_ = request.match_info["id"]
     if not _ID.fullmatch(id_):
@@ -141,7 +148,7 @@ async def quarantine(request: web.Request) -> web.Response:
     """List what could not be used."""
     require(request, "responder")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
-    rows = await _read(request, lambda connection: read_quarantine(connection, limit))
+    rows = await read(request, lambda connection: read_quarantine(connection, limit))
     return answer(QuarantineList(quarantine=[QuarantineView(**row._mapping) for row in rows]))
 
 
@@ -149,7 +156,7 @@ async def outbox(request: web.Request) -> web.Response:
     """List what is still to be asked of the world."""
     require(request, "viewer")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
-    rows = await _read(request, lambda connection: read_outbox(connection, limit))
+    rows = await read(request, lambda connection: read_outbox(connection, limit))
     return answer(Outbox(errands=[ErrandView(**row._mapping) for row in rows]))
 
 
@@ -165,7 +172,7 @@ async def verify(request: web.Request) -> web.Response:
         problems = {id_: found for id_ in ids if (found := verify_timeline(connection, id_))}
         return Verification(incidents=len(ids), problems=problems)
 
-    return answer(await _read(request, work))
+    return answer(await read(request, work))
 
 
 async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
@@ -181,7 +188,7 @@ async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, 
 
 async def _happen(request: web.Request, *events: Event) -> web.Response:
     """Let events happen to the incident in the path, in one transaction."""
-    id_, rules, now = _incident_id(request), request.app[RULES].rules, request.app[CLOCK].now()
+    id_, rules, now = incident_id(request), request.app[RULES].rules, request.app[CLOCK].now()
 
     def work(connection: Connection) -> tuple[Said, list[Event]]:
         transaction = Transaction(connection)
@@ -203,7 +210,8 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
     return answer(said)
 
 
-async def _read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
+async def read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
+    """Look things up in the database, or answer 503."""
     try:
         return await request.app[WRITER].read(work)
     except StoreUnavailable as error:

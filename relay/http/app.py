@@ -14,7 +14,7 @@ from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RulesInUse
 from relay.engine.writer import Writer
-from relay.http import alertmanager, api, oncall, ops, page, pagers, probes, windows
+from relay.http import alertmanager, api, oncall, ops, outlook, page, pagers, probes, windows
 from relay.http.access import ACCESS, Access
 from relay.http.body import go_on_later
 from relay.http.openapi import describe
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 ROUTES = (
     *alertmanager.ROUTES,
     *api.ROUTES,
+    *outlook.ROUTES,
     *page.ROUTES,
     *pagers.ROUTES,
     *windows.ROUTES,

@@ -106,7 +106,7 @@ def open_database(url: str) -> Database:
 
 
 def _open_sqlite(url: URL) -> Database:
-    if not url.database:
+    if not url.database or url.database == ":memory:":
         raise StoreUnusable("name a file for SQLite: sqlite:///path/relay.db")
     path = Path(url.database)
     try:

@@ -55,6 +55,38 @@ async def test_incidents_are_listed_and_shown(relay):
     assert "paged Ada through pd-ada: L1 of p: Ada named by the policy" in explained
 
 
+async def test_what_comes_next_is_explained_as_the_running_service_would_decide(relay):
+    say = on(relay)
+    explained = (await say("explain", "1", "--for", "2h")).output
+    now, _, later = explained.partition("if nothing else happens within 2h:\n")
+    assert "paged Bob" not in now
+    assert [line.split("  ", 1)[1].partition(":")[0] for line in later.splitlines() if " paged " in line] == [
+        "paged Bob through pd-bob",
+        "paged Bob through pd-bob",
+    ]  # L2 after an hour, and the last resort after another
+    await say("incident", "ack", "1")
+    assert "nothing is due" in (await say("explain", "INC-1")).output
+    for option in (("--at", "2030-01-01"), ("--fact", "x=1"), ("--rules", "rules")):
+        refused = await say("explain", "INC-1", *option)
+        assert (refused.exit_code, f"{option[0]} is for labels" in refused.output) == (2, True)
+    assert (await say("explain", "INC-1", "--for", "2d")).exit_code != 0
+
+
+@pytest.mark.parametrize(
+    "words", [("incident", "show", "\u00b2"), ("incident", "show", "\u0661"), ("incident", "ack", "x")]
+)
+async def test_what_is_no_id_is_refused_here(relay, words):
+    said = await on(relay)(*words)
+    assert (said.exit_code, "is not an incident: write INC-12 or 12" in said.output) == (2, True)
+
+
+def test_a_token_that_can_be_none_is_refused_in_words(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    for words, environment in (((), {"RELAY_TOKEN": "tök–"}), (("--token-file", str(tmp_path / "token")), {})):
+        said = CliRunner().invoke(main, ["incident", "list", *words], env=environment, catch_exceptions=False)
+        assert (said.exit_code, "holds no token" in said.output) == (2, True)
+
+
 async def test_people_act_in_words(relay):
     say = on(relay)
     for words, said in [

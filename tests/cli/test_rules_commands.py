@@ -245,6 +245,11 @@ class TestExplain:
         paged = [(line.split()[0], line.split()[2]) for line in lines if " paged " in line]
         assert paged == [("+0s", "Ada"), ("+1h", "Bob")]
 
+    def test_labels_may_be_written_as_in_a_query(self, rules):
+        at = ("--at", "2026-03-29T02:30+02:00")
+        said = self.explain(rules, '{alertname="Down", service="shop"}', *at)
+        assert said.output == self.explain(rules, "alertname=Down", "service=shop", *at).output
+
     def test_for_machines(self, rules):
         said = json.loads(self.explain(rules, "alertname=Down", "--at", "2026-03-29T02:30", "-o", "json").output)
         assert said["at"] == "2026-03-29T02:30:00+00:00"
@@ -255,6 +260,15 @@ class TestExplain:
         [
             (["Down"], '"Down" is not a label: write name=value'),
             (["=Down"], '"=Down" is not a label: write name=value'),
+            (["alertname=~Down"], '"alertname=~Down" fits many alerts: write the one value that a label has'),
+            (["alertname!=Down"], '"alertname!=Down" fits many alerts'),
+            (['{alertname=~"Down"}'], 'alertname=~"Down" fits many alerts'),
+            (['{alertname="Down"'], "write matchers in braces as in a query"),
+            (['{alertname="Down" service="x"}'], "write matchers in braces as in a query"),
+            (["alertname="], '"alertname" has no value: a label that is empty is none, leave it out'),
+            (['service"=x'], "is no name of a label"),
+            (["a=b", "--at", "9999-12-31T23:59"], "is not a time that Relay can look at"),
+            (["a=b", "--at", "0001-01-01T00:00+14:00"], "is not a time that Relay can look at"),
             (["a=b", "--at", "tomorrow"], '"tomorrow" is not a time: write 2026-03-29T02:30+02:00'),
             (["a=b", "--fact", "x=many"], '"many" is not a number'),
             (["a=b", "--fact", "x"], '"x" is not a fact: write name=value'),
@@ -320,7 +334,9 @@ class TestServe:
         assert said.exit_code in (1, 3)
         assert "Traceback" not in said.stderr
 
-    @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "postgresql://relay:hunter2@127.0.0.1:9/relay"])
+    @pytest.mark.parametrize(
+        "url", ["mysql://x/y", "nonsense", "sqlite:///:memory:", "postgresql://relay:hunter2@127.0.0.1:9/relay"]
+    )
     def test_a_database_that_cannot_be_had(self, rules, tmp_path, url):
         said = self.serve(tmp_path, "--database", url)
         assert said.exit_code == 3
