@@ -93,6 +93,7 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     """Start the service; when the context ends, take no more, finish what is under way, and stop."""
+    settings.check_secrets()
     metrics = Metrics()
     access, pagers = read_access(settings), read_pagers(settings)
     rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
