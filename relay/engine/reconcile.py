@@ -147,7 +147,7 @@ class Reconcile:
         if not (concerned := sorted(muted.keys() | asked.muted)):
             return
 
-        def work(connection: Connection) -> list[Event]:
+        def work(connection: Connection) -> list[tuple[str, Event]]:
             transaction = Transaction(connection)
             transaction.incidents.load(concerned)
             for id_ in concerned:

@@ -190,7 +190,7 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
     """Let events happen to the incident in the path, in one transaction."""
     id_, rules, now = incident_id(request), request.app[RULES].rules, request.app[CLOCK].now()
 
-    def work(connection: Connection) -> tuple[Said, list[Event]]:
+    def work(connection: Connection) -> tuple[Said, list[tuple[str, Event]]]:
         transaction = Transaction(connection)
         decisions = [submit(transaction, id_, event, rules, now) for event in events]
         transaction.write(now)

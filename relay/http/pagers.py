@@ -102,7 +102,7 @@ async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Re
 async def _hear(request: web.Request, news: list[News]) -> None:
     rules, now = request.app[RULES].rules, request.app[CLOCK].now()
 
-    def work(connection: Connection) -> list[Event]:
+    def work(connection: Connection) -> list[tuple[str, Event]]:
         transaction = Transaction(connection)
         hear(transaction, news, rules, now)
         transaction.write(now)

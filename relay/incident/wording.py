@@ -40,11 +40,10 @@ def title(incident: Incident, now: datetime) -> str:
     """One line for a small screen: severity, what is broken, how much, since when."""
     names = list(dict.fromkeys(_in_a_line(alert.name) for alert in incident.alerts.values()))
     what = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    service = _in_a_line(incident.service)
+    broken = what if service == what else f"{service}: {what or 'no alert fires'}"
     since = incident.started_at or incident.opened_at or now
-    return (
-        f"{spell_level(incident.severity)} {_in_a_line(incident.service)}: {what or 'no alert fires'} "
-        f"({count(len(incident.alerts))}, since {_clock(since, now)})"
-    )
+    return f"{spell_level(incident.severity)} {broken} ({count(len(incident.alerts))}, since {_clock(since, now)})"
 
 
 def count(alerts: int) -> str:
