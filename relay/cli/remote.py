@@ -9,7 +9,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 import requests
 
-SERVER = 3
+USAGE, SERVER = 2, 3
+_CANNOT_BE_MEANT = (400, 404, 409, 422)
 TIMEOUT = 30.0
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,7 +29,9 @@ def remote_options(command: Command) -> Command:
 
 
 class Remote:
-    """A client of the API. A refusal ends the command with the service's own words and exit code 3."""
+    """A client of the API. A refusal ends the command with the service's own words, and exit code 3, or 2 for a request
+    that cannot be meant.
+    """
 
     def __init__(self, url: str, token_file: Path | None) -> None:
         self._url = url.rstrip("/")
@@ -55,7 +58,8 @@ class Remote:
             _fail(f"{self._url} cannot be reached ({type(error).__name__}): is Relay running there? See --url")
         if answer.status_code != 200:
             hint = ": set RELAY_TOKEN or --token-file" if answer.status_code == 401 and not self._token else ""
-            _fail(f"{said.get('error', answer.reason)}{hint}" if isinstance(said, dict) else answer.reason)
+            words = f"{said.get('error', answer.reason)}{hint}" if isinstance(said, dict) else answer.reason
+            _fail(words, USAGE if answer.status_code in _CANNOT_BE_MEANT else SERVER)
         return said
 
 
@@ -74,6 +78,6 @@ def read_token(token_file: Path | None) -> str:
     return token
 
 
-def _fail(words: str) -> NoReturn:
+def _fail(words: str, code: int = SERVER) -> NoReturn:
     click.echo(words, err=True)
-    sys.exit(SERVER)
+    sys.exit(code)

@@ -1,6 +1,6 @@
 """The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -252,7 +252,7 @@ class RulesInUse:
         """What `relay check` warns of."""
         return self._ruleset.warnings
 
-    def reload(self, changed: Callable[[], None] | None = None) -> Rejected | None:
+    def reload(self) -> Rejected | None:
         """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
         try:
             self._ruleset = load(self.path, self._link_base)
@@ -264,8 +264,6 @@ class RulesInUse:
             return rejected
         self._took()
         log.info("rules taken into use", revision=self.rules.revision)
-        if changed:
-            changed()
         return None
 
     def _took(self) -> None:

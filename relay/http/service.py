@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -80,13 +81,13 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
     Raises `Rejected`, `SecretMissing`, `StoreUnusable` or `CannotListen` when it cannot start.
     """
     async with running(settings, clock or WallClock()) as service:
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, service.rules.reload, service.reconsider)
+        loop, told = asyncio.get_running_loop(), asyncio.Queue[int]()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, told.put_nowait, number)
         log.info("listening", host=service.address[0], port=service.address[1], rules=service.rules.rules.revision)
-        await stopped.wait()
+        while await told.get() == signal.SIGHUP:
+            if await asyncio.to_thread(service.rules.reload) is None:
+                service.reconsider()
         log.info("stopping")
 
 
@@ -105,7 +106,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     try:
         async with asyncio.TaskGroup() as tasks:
             companions = [
-                tasks.create_task(_watch(settings.rules, rules, loop)),
+                tasks.create_task(_keep(partial(_watch, settings.rules, rules, loop))),
                 *(
                     tasks.create_task(_keep(run))
                     for run in _companions(settings, writer, intake, loop, follow_up, sweep, rules, clock, metrics)

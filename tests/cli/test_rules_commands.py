@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import sqlite3
 import stat
 from hashlib import sha256
 
@@ -342,6 +343,14 @@ class TestServe:
         assert said.exit_code == 3
         assert "Relay did not start: " in said.stderr
         assert "hunter2" not in said.stderr
+
+    def test_a_database_of_somebody_else(self, rules, tmp_path):
+        (tmp_path / "data").mkdir()
+        with sqlite3.connect(tmp_path / "data" / "relay.db") as other:
+            other.execute("create table inbox (x)")
+        said = self.serve(tmp_path)
+        assert said.exit_code == 3
+        assert "Relay did not start: the database is not Relay's, and has a table inbox already" in said.stderr
 
     def test_a_data_directory_that_is_a_file(self, rules, tmp_path):
         (tmp_path / "data").write_text("")

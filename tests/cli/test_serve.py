@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ async def serving(directory, stderr, *options):
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.05)
 
+    ask.child = child
     try:
         yield ask
     finally:
@@ -60,3 +62,18 @@ async def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, log):
             lost = next(line for line in metrics.splitlines() if line.startswith("relay_log_failures_total "))
             assert float(lost.split()[1]) >= 3  # two warnings of closed doors, and that it listens
             await ask("/-/ready")
+
+
+@pytest.mark.servers
+async def test_a_hangup_takes_the_rules_anew(tmp_path):
+    with (tmp_path / "log").open("w") as sink:
+        async with serving(tmp_path, sink) as ask:
+            await ask("/-/ready")
+            (tmp_path / "rules" / "all.yaml").write_text("routes: 5\n")
+            ask.child.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(20):
+                while "relay_config_last_reload_successful 0.0" not in await ask("/metrics"):
+                    await asyncio.sleep(0.05)
+            ask.child.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(ask.child.wait(), 20) == 0
+    assert "the rules cannot be used, the last good ones stay" in (tmp_path / "log").read_text()

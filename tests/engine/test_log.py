@@ -8,7 +8,7 @@ from relay.engine.metrics import Metrics
 def test_what_happens_to_an_incident_is_a_line(capfd):
     story = Playbook().fires().after(minutes=6).story
     Metrics().happened([("INC-7", event) for at, event in story.happened if at == story.happened[0][0]])
-    [line] = [line for line in capfd.readouterr().out.splitlines() if "INC-7" in line]
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "INC-7" in line]
     assert "opened for service=checkout: policy payments" in line
     assert "; people are needed: " in line
     assert "; paged Ada through pd-ada: L1 of payments" in line
