@@ -1,4 +1,4 @@
-"""How thoroughly properties are tried (`HYPOTHESIS_PROFILE=thorough pytest` looks longer), and where logs go in tests."""
+"""How thoroughly properties are tried (`HYPOTHESIS_PROFILE=thorough` looks longer), and where logs go in tests."""
 
 import os
 import sys

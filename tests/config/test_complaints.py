@@ -126,7 +126,7 @@ def test_unknown_keys_are_known_in_optional_sections_lists_and_choices():
 
 
 def test_a_kind_that_is_not_there_is_told_with_the_kinds_that_are():
-    assert '"blu" is not one of the choices' in page("colours: {c: {type: blu}}")
+    assert 'rules.yaml:1:21: "blu" is not one of the choices' in page("colours: {c: {type: blu}}")
     assert 'did you mean "blue"?' in page("colours: {c: {type: blu}}")
     assert '"type" is missing' in page("colours: {c: {depth: 1}}")
 
