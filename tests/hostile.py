@@ -1,7 +1,8 @@
 """Bodies that a sender in trouble, a careless one or a malicious one may post where a webhook is expected.
 
-Each says what is to become of it: `unusable` (refused, with a reason), `partly` (the alerts that can be used are taken,
-the others are named) or `good` (taken whole). None may cause anything else: no crash, no stall, no answer 500.
+Each says what is to become of it: `unusable` (refused, with a reason), `broken` (no alert can be used, and all are
+named), `partly` (the alerts that can be used are taken, the others are named) or `good` (taken whole). None may cause
+anything else: no crash, no stall, no answer 500.
 """
 
 import json
@@ -20,7 +21,7 @@ FINE = {
 
 
 class Hostile(NamedTuple):
-    """A body, and what is to become of it: `unusable`, `partly` or `good`."""
+    """A body, and what is to become of it: `unusable`, `broken`, `partly` or `good`."""
 
     name: str
     body: bytes
@@ -91,7 +92,6 @@ NOT_A_WEBHOOK = {
     "an event recorder's list": b'[{"@timestamp":"2026-11-23T08:27:33Z","instance":"vm","data":{"startup":{}}}]',
     "a million ones": b'{"alerts":[' + b"1," * 1_000_000 + b"1]}",
     "200,000 empty alerts": b'{"alerts":[' + b"{}," * 200_000 + b"{}]}",
-    "every field a number": webhook({field: 1 for field in FINE}),
     "every field null": webhook({field: None for field in FINE}),
     "every field a list": webhook({field: [] for field in FINE}),
 }
@@ -197,7 +197,11 @@ ODD_BODIES = {
 HOSTILE: list[Hostile] = [
     *(Hostile(name, body, "unusable") for name, body in (NOT_JSON | NOT_A_WEBHOOK).items()),
     *(Hostile(name, amid_fine(alert), "partly") for name, alert in BROKEN_ALERTS.items()),
-    *(Hostile(f"{name}, alone", webhook(alert), "unusable") for name, alert in BROKEN_ALERTS.items()),
+    *(
+        Hostile(f"{name}, alone", webhook(alert), "broken" if isinstance(alert, dict) and alert else "unusable")
+        for name, alert in BROKEN_ALERTS.items()
+    ),
+    Hostile("every field a number", webhook({field: 1 for field in FINE}), "broken"),
     *(Hostile(name, amid_fine(alert), "good") for name, alert in ODD_ALERTS.items()),
     *(Hostile(name, body, "good") for name, body in ODD_BODIES.items()),
 ]

@@ -133,7 +133,8 @@ def _lint_upstream(path: Path, watchdog: Sequence[Matcher]) -> tuple[Complaint, 
     try:
         return upstream.lint(read(path), watchdog)
     except Unreadable as error:
-        return (replace(unreadable(error), line=""),)  # it may hold a secret, and cannot be read to find out
+        # it may hold a secret, and cannot be read to find out
+        return tuple(replace(complaint, line="") for complaint in unreadable(error))
 
 
 def _mistakes(complaints: Sequence[Complaint]) -> int:

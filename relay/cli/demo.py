@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from relay.demo.processes import DidNotStart
 from relay.demo.programs import ProgramMissing
 from relay.demo.story import run
 
@@ -20,8 +21,8 @@ def demo(keep: bool) -> None:
     """
     try:
         sys.exit(asyncio.run(run(keep, click.echo)))
-    except ProgramMissing as missing:
-        click.echo(str(missing), err=True)
+    except (ProgramMissing, DidNotStart) as failure:
+        click.echo(str(failure), err=True)
         sys.exit(SERVER)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,17 +2,21 @@
 
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from relay.cli.output import as_json, output_option
+from relay.cli.parameters import incident_id, moment
 from relay.cli.remote import Remote, remote_options
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
-from relay.config.types import YEARS, duration, spell
+from relay.config.matchers import parse_selector
+from relay.config.types import duration, spell
 from relay.engine.ruleset import load
 from relay.incident.alert import Alert
 from relay.incident.decide import Rules
@@ -21,6 +25,8 @@ from relay.incident.routing import Root, choose
 from relay.incident.story import Story
 from relay.incident.telling import tell
 from relay.incident.triage import is_watchdog, place
+
+Value = TypeVar("Value")
 
 
 @click.command()
@@ -44,16 +50,17 @@ def explain(
     """Explain an alert (labels, such as alertname=HighErrorRate service=checkout) or an incident (INC-12).
 
     For labels the rule files decide, here, without a server: route, group, severity, windows, and who is rung when, if
-    nobody answers. For an incident the running service tells what it decided, and why.
+    nobody answers. For an incident the running service tells what it decided, and why, and what comes next.
     """
-    if len(what) == 1 and re.fullmatch(r"(?i)inc-\d+", what[0]):
-        return _incident(what[0].upper(), url, token_file, output)
+    if len(what) == 1 and (id_ := incident_id(what[0])):
+        _refuse_what_is_for_labels()
+        return _incident(id_, span, url, token_file, output)
     try:
         ruleset = load(rules, secrets=False)
     except Rejected as rejected:
         click.echo(str(rejected), err=True)
         sys.exit(1)
-    labels = _pairs(what, "a label")
+    labels = _labels(what)
     known = {name: _number(value) for name, value in _pairs(facts, "a fact").items()}
     explained = _explain(ruleset.rules, labels, read_moment(at), known, read_span(span))
     if output == "json":
@@ -103,13 +110,47 @@ def _branch(branch: Any) -> str:
     return str(branch.name or ", ".join(map(str, branch.matchers)))
 
 
-def _incident(id_: str, url: str, token_file: Path | None, output: str) -> None:
-    found = Remote(url, token_file).get(f"/api/v1/incidents/{id_}")
+def _incident(id_: str, span: str, url: str, token_file: Path | None, output: str) -> None:
+    remote = Remote(url, token_file)
+    found = remote.get(f"/api/v1/incidents/{id_}")
+    outlook = remote.get(f"/api/v1/incidents/{id_}/outlook", **{"for": spell(read_span(span))})
     if output == "json":
-        return as_json(found["timeline"])
+        return as_json({"timeline": found["timeline"], "outlook": outlook["steps"]})
     click.echo(f"{id_}  {found['title']}")
     for entry in found["timeline"]:
         click.echo(f"{entry['recorded_at'][:19]}  {entry['text']}")
+    click.echo(f"if nothing else happens within {span}:")
+    for step in outlook["steps"]:
+        click.echo(f"{step['at'][:19]}  {step['text']}")
+    if not outlook["steps"]:
+        click.echo("nothing is due")
+
+
+def _refuse_what_is_for_labels() -> None:
+    context = click.get_current_context()
+    for name, option in (("rules", "--rules"), ("at", "--at"), ("facts", "--fact")):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} is for labels: about an incident the running service decides, and now")
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in texts:
+        if text.strip().startswith("{"):
+            for matcher in _read(parse_selector, text):
+                if matcher.op != "=":
+                    raise click.UsageError(f"{matcher} fits many alerts: write the one value that a label has")
+                labels[matcher.name] = matcher.value
+            continue
+        for name, value in _pairs((text,), "a label").items():
+            if value.startswith("~") or name.endswith("!"):
+                raise click.UsageError(f'"{text}" fits many alerts: write the one value that a label has')
+            if re.search(r"""[\s{}!=~,\\"'`]""", name):
+                raise click.UsageError(f'"{name}" is no name of a label: write name=value')
+            labels[name] = value
+    if empty := next((name for name, value in labels.items() if not value), None):
+        raise click.UsageError(f'"{empty}" has no value: a label that is empty is none, leave it out')
+    return labels
 
 
 def _pairs(texts: tuple[str, ...], what: str) -> dict[str, str]:
@@ -129,22 +170,18 @@ def _number(text: str) -> float:
         raise click.UsageError(f'"{text}" is not a number') from None
 
 
+def _read(parse: Callable[[str], Value], text: str) -> Value:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 def read_moment(text: str | None) -> datetime:
     """Read a time, UTC where it says no offset; now for None."""
-    if text is None:
-        return WallClock().now()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(f'"{text}" is not a time: write 2026-03-29T02:30+02:00') from None
-    if moment.year not in YEARS:
-        raise click.UsageError(f'"{text}" is too far away: write a year from {YEARS[0]} to {YEARS[-1]}')
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return WallClock().now() if text is None else _read(moment, text)
 
 
 def read_span(text: str) -> timedelta:
     """Read a duration."""
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    return _read(duration, text)

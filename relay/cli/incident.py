@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from relay.cli.output import as_json, output_option
+from relay.cli.parameters import incident_id
 from relay.cli.remote import Remote, remote_options
 
 
@@ -62,7 +63,8 @@ def show(id: str, url: str, token_file: Path | None, output: str) -> None:
     click.echo(f"  policy    {found['policy']}")
     for page in found["pages"]:
         who = f"{page['person']} through {page['target']}" if page["person"] else page["target"]
-        click.echo(f"  paged     {who} ({page['level']})")
+        waits = f": not accepted yet ({page['tries']} tries)" if page["tries"] is not None else ""
+        click.echo(f"  paged     {who} ({page['level']}){waits}")
     for name, at in sorted(found["deadlines"].items(), key=lambda pair: str(pair[1])):
         click.echo(f"  due       {_time(at)}  {name}")
     click.echo(f"  alerts    {found['firing']} firing, {found['seen']} in all")
@@ -133,11 +135,9 @@ def _say(said: Any, output: str) -> None:
 
 
 def _id(text: str) -> str:
-    """`12` and `inc-12` are INC-12."""
-    number = text.upper().removeprefix("INC-")
-    if not number.isdigit():
-        raise click.UsageError(f'"{text}" is not an incident: write INC-12 or 12')
-    return f"INC-{int(number)}"
+    if found := incident_id(text):
+        return found
+    raise click.UsageError(f'"{text}" is not an incident: write INC-12 or 12')
 
 
 def _time(text: str | None) -> str:

@@ -5,7 +5,24 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from relay.config.matchers import Matcher, parse_matcher
-from relay.config.types import duration
+from relay.config.types import YEARS, duration
+
+
+def moment(text: str) -> datetime:
+    """Read a time, UTC where it says no offset. Raises ValueError."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a time: write 2026-03-29T02:30+02:00') from None
+    if read.year not in YEARS:
+        raise ValueError(f'"{text}" is too far away: write a year from {YEARS[0]} to {YEARS[-1]}')
+    return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def incident_id(text: str) -> str | None:
+    """Read `12`, `inc-12` or `INC-12` as INC-12; None for what is no incident."""
+    number = text.upper().removeprefix("INC-")
+    return f"INC-{int(number)}" if number.isascii() and number.isdigit() and len(number) <= 18 else None
 
 
 class Duration(click.ParamType[timedelta]):
@@ -29,10 +46,9 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it, or refuse it in words."""
         try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f'"{value}" is not a time: write 2026-03-29T02:30+02:00', param, ctx)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class MatcherOption(click.ParamType[Matcher]):

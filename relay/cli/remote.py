@@ -9,7 +9,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 import requests
 
-SERVER = 3
+USAGE, SERVER = 2, 3
+_CANNOT_BE_MEANT = (400, 404, 409, 422)
 TIMEOUT = 30.0
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,7 +29,9 @@ def remote_options(command: Command) -> Command:
 
 
 class Remote:
-    """A client of the API. A refusal ends the command with the service's own words and exit code 3."""
+    """A client of the API. A refusal ends the command with the service's own words, and exit code 3, or 2 for a request
+    that cannot be meant.
+    """
 
     def __init__(self, url: str, token_file: Path | None) -> None:
         self._url = url.rstrip("/")
@@ -55,20 +58,26 @@ class Remote:
             _fail(f"{self._url} cannot be reached ({type(error).__name__}): is Relay running there? See --url")
         if answer.status_code != 200:
             hint = ": set RELAY_TOKEN or --token-file" if answer.status_code == 401 and not self._token else ""
-            _fail(f"{said.get('error', answer.reason)}{hint}" if isinstance(said, dict) else answer.reason)
+            words = f"{said.get('error', answer.reason)}{hint}" if isinstance(said, dict) else answer.reason
+            _fail(words, USAGE if answer.status_code in _CANNOT_BE_MEANT else SERVER)
         return said
 
 
 def read_token(token_file: Path | None) -> str:
     """Read a token from its file, or from RELAY_TOKEN. Raises `click.UsageError`."""
-    if token_file is None:
-        return os.environ.get("RELAY_TOKEN", "").strip()
+    place = f"the token file {token_file}" if token_file else "RELAY_TOKEN"
     try:
-        return token_file.read_text(encoding="utf-8").strip()
+        token = token_file.read_text(encoding="utf-8") if token_file else os.environ.get("RELAY_TOKEN", "")
     except OSError as error:
-        raise click.UsageError(f"the token file {token_file} cannot be read: {error.strerror}") from None
+        raise click.UsageError(f"{place} cannot be read: {error.strerror}") from None
+    except ValueError:
+        token = "\0"
+    token = token.strip()
+    if not token.isascii() or not token.isprintable():
+        raise click.UsageError(f"{place} holds no token: there are characters in it that none has")
+    return token
 
 
-def _fail(words: str) -> NoReturn:
+def _fail(words: str, code: int = SERVER) -> NoReturn:
     click.echo(words, err=True)
-    sys.exit(SERVER)
+    sys.exit(code)

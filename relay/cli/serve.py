@@ -4,15 +4,18 @@ import sys
 from pathlib import Path
 
 import click
+import structlog
 import uvloop
 
 from relay.config.complaints import Rejected
 from relay.config.logs import configure
 from relay.config.secrets import SecretMissing
-from relay.config.settings import Settings, load_settings
+from relay.config.settings import LEVELS, Settings, load_settings
 from relay.http.service import CannotListen
 from relay.http.service import serve as serve_
 from relay.store.database import StoreUnusable
+
+log = structlog.get_logger()
 
 FINDINGS, SERVER = 1, 3
 
@@ -25,6 +28,7 @@ FINDINGS, SERVER = 1, 3
 @click.option("--database", help="postgresql://… instead of the embedded SQLite.")
 @click.option("--external-url", help="Relay's address as people reach it, for links in pages.")
 @click.option("--log-format", type=click.Choice(["json", "text"]), help="How logs are written.  [default: json]")
+@click.option("--log-level", type=click.Choice(LEVELS), help="From which level on lines are written.  [default: info]")
 def serve(config: Path | None, **flags: str | None) -> None:
     """Receive alerts, decide, and page.
 
@@ -32,7 +36,7 @@ def serve(config: Path | None, **flags: str | None) -> None:
     """
     try:
         settings = load_settings(config, flags)
-        configure(settings.log_format)
+        configure(settings.log_format, settings.log_level)
         _warn_of_closed_doors(settings)
         uvloop.run(serve_(settings))
     except BaseExceptionGroup as failures:
@@ -61,6 +65,6 @@ def _fail(failure: BaseException) -> None:
 
 def _warn_of_closed_doors(settings: Settings) -> None:
     if not settings.sources:
-        click.echo("warning: no sources are set, so nobody can post alerts (see docs/settings.md)", err=True)
+        log.warning("no sources are set, so nobody can post alerts (see docs/settings.md)")
     if not settings.tokens:
-        click.echo("warning: no tokens are set, so nobody can use the API (see docs/settings.md)", err=True)
+        log.warning("no tokens are set, so nobody can use the API (see docs/settings.md)")

@@ -75,9 +75,9 @@ class Rejected(Exception):
         super().__init__("\n\n".join(map(str, self.complaints)))
 
 
-def unreadable(error: Unreadable) -> Complaint:
-    """Put a file that is not YAML into a complaint."""
-    return Complaint(error.place, str(error), "mend the YAML here", error.line)
+def unreadable(error: Unreadable) -> list[Complaint]:
+    """Put all that makes a file no YAML, or no mapping of its keys, into complaints."""
+    return [Complaint(one.place, str(one), one.advice, one.line) for one in (error, *error.others)]
 
 
 def complain_at(document: Document, route: Route, problem: str, advice: str, *, key: bool = False) -> Complaint:
@@ -122,8 +122,16 @@ def _echoes(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
 def complain(document: Document, error: ErrorDetails, model: type[BaseModel]) -> Complaint:
     """Say one validation error in the reader's words, at the reader's line."""
     about_the_key = error["type"] in {"missing", "extra_forbidden"}
-    problem, advice = _WORDS.get(error["type"], _plain)(error, model)
-    return complain_at(document, error["loc"], problem, advice, key=about_the_key)
+    problem, advice = words(error, model)
+    way = error["loc"]
+    if error["type"] == "union_tag_invalid":
+        way = (*way, error["ctx"]["discriminator"].strip("'"))
+    return complain_at(document, way, problem, advice, key=about_the_key)
+
+
+def words(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    """Say what is wrong, and what to write."""
+    return _WORDS.get(error["type"], _plain)(error, model)
 
 
 def _nearest(document: Document, route: Route, key: bool) -> Place:
@@ -166,6 +174,10 @@ def _many(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     return f'"{error["loc"][-1]}" has too many', f"write at most {error['ctx']['max_length']}"
 
 
+def _no_json(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    return "this is not JSON", str(error["ctx"]["error"])
+
+
 def _plain(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     advice = _ADVICE.get(error["type"], "").format(**error.get("ctx", {})) or error["msg"].removeprefix("Value error, ")
     if isinstance(error["input"], Mapping | list):
@@ -183,6 +195,7 @@ _ADVICE = {
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
     "string_type": "write text, in quotes where it looks like a number",
+    "string_too_long": "write at most {max_length} characters",
     "string_too_short": "write at least {min_length} character(s)",
     "string_pattern_mismatch": "write text of the form {pattern}",
     "bool_type": "write true or false",
@@ -204,6 +217,7 @@ def _short(value: Any) -> str:
 
 
 _WORDS: dict[str, Callable[[ErrorDetails, type[BaseModel]], tuple[str, str]]] = {
+    "json_invalid": _no_json,
     "missing": _missing,
     "extra_forbidden": _extra,
     "literal_error": _choice,

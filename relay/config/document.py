@@ -52,10 +52,15 @@ class Document:
 class Unreadable(Exception):
     """The file is not YAML, or says the same thing twice."""
 
-    def __init__(self, problem: str, place: Place, line: str = "") -> None:
+    def __init__(self, problem: str, place: Place, line: str = "", advice: str = "mend the YAML here") -> None:
         super().__init__(problem)
         self.place = place
         self.line = line
+        self.advice = advice
+        self.others: tuple[Unreadable, ...] = ()
+        """What else is wrong with the file."""
+        self.document: Document | None = None
+        """The file without what is wrong, where that is known: what else it says can be looked at all the same."""
 
 
 class _Loader(yaml.CSafeLoader):
@@ -82,9 +87,11 @@ def read(path: Path, name: str | None = None) -> Document:
     try:
         return parse(path.read_text(encoding="utf-8"), name)
     except UnicodeDecodeError as error:
-        raise Unreadable(f"is not UTF-8 text (byte {error.start})", Place(name, 1)) from error
+        problem = f"is not UTF-8 text (byte {error.start})"
+        raise Unreadable(problem, Place(name, 1), advice="save it as UTF-8") from error
     except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror}", Place(name, 1)) from error
+        advice = "name a file that is there and may be read"
+        raise Unreadable(f"cannot be read: {error.strerror}", Place(name, 1), advice=advice) from error
 
 
 def parse(text: str, name: str) -> Document:
@@ -108,7 +115,14 @@ def parse(text: str, name: str) -> Document:
     except Unreadable as error:
         error.line = _line(lines, error.place)
         raise
-    return Document(name, lines, data, reading.keys, reading.values)
+    document = Document(name, lines, data, reading.keys, reading.values)
+    if reading.wrong:
+        first, *others = reading.wrong
+        for one in reading.wrong:
+            one.line = _line(lines, one.place)
+        first.others, first.document = tuple(others), document
+        raise first
+    return document
 
 
 def _check_depth(text: str, name: str) -> None:
@@ -120,7 +134,8 @@ def _check_depth(text: str, name: str) -> None:
             depth -= 1
         if depth > MOST_DEEP:
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise Unreadable(f"is nested more than {MOST_DEEP} levels deep", Place(name, line))
+            problem = f"is nested more than {MOST_DEEP} levels deep"
+            raise Unreadable(problem, Place(name, line), advice="write it flatter")
 
 
 def _line(lines: tuple[str, ...], at: Place) -> str:
@@ -133,34 +148,43 @@ class _Reading:
     keys: dict[Route, Place]
     values: dict[Route, Place]
     nodes: int = 0
+    wrong: list[Unreadable] = field(default_factory=list)
+    """What cannot be meant, and is left out."""
 
     def build(self, node: yaml.Node, route: Route) -> Any:
         self.nodes += 1
+        place = self.place(node)
         if self.nodes > MOST_NODES:
-            raise Unreadable(f"has more than {MOST_NODES:,} values", self.place(node))
-        self.values[route] = self.place(node)
+            raise Unreadable(f"has more than {MOST_NODES:,} values", place, advice="cut it into several files")
+        self.values[route] = place
+        if node.tag.rsplit(":", 1)[-1] not in _TAGS:
+            self.refuse(f"the tag {node.tag} is not understood", place, "remove it")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, route)
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.keys[*route, index] = self.place(item)
             return [self.build(item, (*route, index)) for index, item in enumerate(node.value)]
-        return _scalar(node, self.place(node))
+        return _scalar(node)
 
     def mapping(self, node: yaml.MappingNode, route: Route) -> PlacedMapping:
         mapping = PlacedMapping()
         mapping.place = self.place(node)
         for key_node, value_node in node.value:
+            place, key = self.place(key_node), str(key_node.value)
             if not isinstance(key_node, yaml.ScalarNode):
-                raise Unreadable("a key must be a word", self.place(key_node))
-            key = str(key_node.value)
-            if key == "<<":
-                raise Unreadable('"<<" (merge) is not part of YAML 1.2: write the keys out', self.place(key_node))
-            if key in mapping:
-                raise Unreadable(f'"{key}" is written twice', self.place(key_node))
-            self.keys[*route, key] = self.place(key_node)
-            mapping[key] = self.build(value_node, (*route, key))
+                self.refuse("a key must be a word", place, "write a word")
+            elif key == "<<":
+                self.refuse('"<<" (merge) is not part of YAML 1.2', place, "write the keys out")
+            elif key in mapping:
+                self.refuse(f'"{key}" is written twice', place, "keep one of them")
+            else:
+                self.keys[*route, key] = place
+                mapping[key] = self.build(value_node, (*route, key))
         return mapping
+
+    def refuse(self, problem: str, place: Place, advice: str) -> None:
+        self.wrong.append(Unreadable(problem, place, advice=advice))
 
     def place(self, node: yaml.Node) -> Place:
         start, end = node.start_mark, node.end_mark
@@ -168,10 +192,12 @@ class _Reading:
         return Place(self.name, start.line + 1, start.column + 1, max(width, 1))
 
 
-def _scalar(node: yaml.Node, place: Place) -> Any:
-    kind = node.tag.rsplit(":", 1)[-1]
+_TAGS = ("null", "bool", "int", "float", "str", "map", "seq")
+
+
+def _scalar(node: yaml.Node) -> Any:
     text = str(node.value)
-    match kind:
+    match node.tag.rsplit(":", 1)[-1]:
         case "null":
             return None
         case "bool":
@@ -180,7 +206,5 @@ def _scalar(node: yaml.Node, place: Place) -> Any:
             return int(text)
         case "float":
             return float(text)
-        case "str":
-            return text
         case _:
-            raise Unreadable(f"the tag {node.tag} is not understood: remove it", place)
+            return text

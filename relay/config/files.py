@@ -38,15 +38,19 @@ def read_all(path: Path) -> tuple[list[Document], list[Complaint]]:
     for file in files:
         try:
             if file.stat().st_size > MOST_BYTES:
-                raise Unreadable(f"is larger than {MOST_BYTES // 1024 // 1024} MiB", Place(str(file), 1))
+                problem = f"is larger than {MOST_BYTES // 1024 // 1024} MiB"
+                raise Unreadable(problem, Place(str(file), 1), advice="cut it into several files")
             document = read(file)
             if not isinstance(document.data, dict):
-                raise Unreadable("a rule file is a mapping of sections", Place(str(file), 1))
+                raise Unreadable("a rule file is a mapping of sections", Place(str(file), 1), advice="write sections")
             documents.append(document)
         except OSError as error:  # it went away since it was listed
-            complaints.append(unreadable(Unreadable(f"cannot be read: {error.strerror}", Place(str(file), 1))))
+            problem = f"cannot be read: {error.strerror}"
+            complaints += unreadable(Unreadable(problem, Place(str(file), 1), advice="put it back, or let it be read"))
         except Unreadable as error:
-            complaints.append(unreadable(error))
+            complaints += unreadable(error)
+            if error.document and isinstance(error.document.data, dict):
+                documents.append(error.document)
     return documents, complaints
 
 

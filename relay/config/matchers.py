@@ -82,6 +82,18 @@ def parse_matcher(text: str) -> Matcher:
     return Matcher(name, found["op"], value, compile_regex(value) if "~" in found["op"] else None)
 
 
+def parse_selector(text: str) -> list[Matcher]:
+    """Read matchers in braces, as in a query: `{name="value", …}`. Raises ValueError."""
+    inside, found, at = text.strip()[1:-1], list[Matcher](), 0
+    while at < len(inside):
+        part = _SYNTAX.match(inside, at)
+        if part is None or inside[part.end() : part.end() + 1] not in ("", ","):
+            raise ValueError('write matchers in braces as in a query: {name="value", name="value"}')
+        found.append(parse_matcher(part[0]))
+        at = part.end() + 1
+    return found
+
+
 def compile_regex(value: str) -> Any:
     """Compile a regular expression of Prometheus' dialect. Raises ValueError."""
     options = re2.Options()

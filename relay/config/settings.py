@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -23,10 +24,18 @@ from relay.config.secrets import SecretMissing, read_secret
 from relay.config.types import Duration, at_least
 
 Role = Literal["viewer", "responder", "admin"]
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""Of lines of the log."""
 
 
 def _http(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, or half an IPv6 address
+        right = False
+    if not right or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValueError("write an address such as http://prometheus:9090")
     return url.rstrip("/")
 
@@ -36,6 +45,22 @@ HttpAddress = Annotated[str, AfterValidator(_http)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    NEEDS: ClassVar[str] = ""
+    """A secret without which the section means nothing."""
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        for file, env in ((f"{name}_file", f"{name}_env") for name in _secrets(self)):
+            named = [getattr(self, key, None) is not None for key in (file, env)]
+            if all(named) or (file == f"{self.NEEDS}_file" and not any(named)):
+                raise ValueError(f'write either "{file}" or "{env}"')
+        return self
+
+
+def _secrets(part: BaseModel) -> list[str]:
+    """Names of secrets, of which a file or a variable can be named."""
+    fields = type(part).model_fields
+    return [name.removesuffix("_file") for name in fields if name.endswith("_file")]
 
 
 class AlertmanagerSettings(_Part):
@@ -74,6 +99,7 @@ class PrometheusAlertsSettings(_Part):
 class Heartbeat(_Part):
     """Somebody outside who pages when Relay's sign of life stops. The address is a secret: it often holds a key."""
 
+    NEEDS = "url"
     url_file: str | None = None
     url_env: str | None = None
     method: Literal["GET", "POST"] = "GET"
@@ -115,6 +141,7 @@ class Heartbeat(_Part):
 class Source(_Part):
     """Who may post alerts under a name. The file may hold several tokens, a line each, so that they can be changed."""
 
+    NEEDS = "token"
     token_file: str | None = None
     token_env: str | None = None
     watchdog_within: Annotated[Duration, at_least(timedelta(minutes=3))] | None = None
@@ -130,6 +157,7 @@ class Source(_Part):
 class PagerSettings(_Part):
     """A pager whose webhooks are taken. The file may hold several secrets, a line each, so that they can be changed."""
 
+    NEEDS = "webhook_secret"
     type: Literal["pagerduty", "opsgenie"]
     webhook_secret_file: str | None = None
     webhook_secret_env: str | None = None
@@ -144,8 +172,6 @@ class PagerSettings(_Part):
     def _what_is_asked(self) -> "PagerSettings":
         if self.type != "pagerduty" and (self.api_token_file or self.api_token_env or self.api_url):
             raise ValueError('only a pager of type pagerduty has "api_token_file", "api_token_env" and "api_url"')
-        if self.api_token_file and self.api_token_env:
-            raise ValueError('write either "api_token_file" or "api_token_env"')
         return self
 
     def api_token(self) -> str | None:
@@ -163,7 +189,7 @@ class Token(_Part):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
-    def _one_secret(self) -> "Token":
+    def _one_secret(self) -> Self:
         if sum(x is not None for x in (self.token_file, self.token_env, self.sha256)) != 1:
             raise ValueError('write exactly one of "token_file", "token_env" and "sha256"')
         return self
@@ -219,6 +245,7 @@ class Settings(BaseSettings):
     pagers: dict[str, PagerSettings] = {}
     tokens: dict[str, Token] = {}
     log_format: Literal["json", "text"] = "json"
+    log_level: Level = "info"
 
     @field_validator("listen")
     @classmethod
@@ -227,6 +254,11 @@ class Settings(BaseSettings):
         if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError("write an address and a port, such as 127.0.0.1:9096 or :9096")
         return f"{host or '0.0.0.0'}:{port}"
+
+    @field_validator("external_url")
+    @classmethod
+    def _an_address_or_none(cls, url: str) -> str:
+        return _http(url) if url else ""
 
     @field_validator("sources", "pagers", "tokens")
     @classmethod
@@ -243,6 +275,16 @@ class Settings(BaseSettings):
         """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    def check_secrets(self) -> None:
+        """Read every secret that is named. Raises `SecretMissing` with all that are missing, each with its setting."""
+        missing = [f"{way}: {error}" for way, error in _missing(self, "")]
+        try:
+            self.database_url()
+        except SecretMissing as error:
+            missing.append(f"database_env: {error}")
+        if missing:
+            raise SecretMissing("\n".join(missing))
 
     def database_url(self) -> str:
         """The database's URL. Raises `SecretMissing`."""
@@ -274,16 +316,33 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Settings:
         raise Rejected(_complain(document, error, environment, given) for error in invalid.errors()) from None
 
 
+def _missing(part: object, way: str) -> Iterator[tuple[str, SecretMissing]]:
+    """Secrets of a section, and of those in it, that are named and are not there."""
+    if isinstance(part, Mapping):
+        for name, inner in part.items():
+            yield from _missing(inner, f"{way}{name}.")
+    elif isinstance(part, BaseModel):
+        for name in _secrets(part):
+            file, env = getattr(part, f"{name}_file"), getattr(part, f"{name}_env", None)
+            try:
+                if file is not None or env is not None:
+                    read_secret(file, env)
+            except SecretMissing as error:
+                yield f"{way}{name}_{'file' if file is not None else 'env'}", error
+        for name in type(part).model_fields:
+            yield from _missing(getattr(part, name), f"{way}{name}.")
+
+
 def _document(file: Path | None) -> Document:
     if file is None:
         return Document("(settings)", ("",), {}, {}, {(): Place("(settings)", 1)})
     try:
         document = read(file)
         if not isinstance(document.data, dict):
-            raise Unreadable("a settings file is a mapping", Place(str(file), 1))
+            raise Unreadable("a settings file is a mapping", Place(str(file), 1), advice="write keys and values")
         return document
     except Unreadable as error:
-        raise Rejected([unreadable(error)]) from None
+        raise Rejected(unreadable(error)) from None
 
 
 def _environment() -> dict[str, Any]:

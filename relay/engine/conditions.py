@@ -82,7 +82,7 @@ class Conditions:
     async def _tell(self, dated: Mapping[str, datetime]) -> None:
         rules, now = self._rules(), self._clock.now()
 
-        def work(connection: Connection) -> list[Event]:
+        def work(connection: Connection) -> list[tuple[str, Event]]:
             transaction = Transaction(connection)
             transaction.incidents.load(sorted(dated))
             for id_, since in dated.items():

@@ -107,7 +107,7 @@ class FollowUp:
     async def _hear(self, news: list[News]) -> None:
         rules, now = self._rules(), self._clock.now()
 
-        def work(connection: Connection) -> list[Event]:
+        def work(connection: Connection) -> list[tuple[str, Event]]:
             transaction = Transaction(connection)
             hear(transaction, news, rules, now)
             transaction.write(now)

@@ -1,13 +1,19 @@
 """What Relay tells Prometheus of itself. No ids as labels; base units."""
 
+import logging
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
+from relay.config.logs import LOST
 from relay.engine.settle import Answer
 from relay.engine.turn import Turned
 from relay.incident.effects import Page
 from relay.incident.events import (
+    Delivered,
     EscalationExhausted,
     Event,
     Held,
@@ -19,8 +25,12 @@ from relay.incident.events import (
     WouldAssess,
     WouldHold,
     WouldJump,
+    is_quiet,
 )
+from relay.incident.telling import tell
 from relay.integrations.courier import Again, Never
+
+log = structlog.get_logger()
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -209,6 +219,7 @@ class Metrics:
         self.swept = Counter(
             "relay_swept_rows_total", "Rows removed for their age, by table.", ["table"], registry=registry
         )
+        registry.register(LOST)
         self.build = Info("relay_build", "The version that runs.", registry=registry)
 
     def turned(self, turned: Turned, seconds: float) -> None:
@@ -225,10 +236,21 @@ class Metrics:
             self.queue_wait.observe(max(wait, 0))
         self.happened(turned.happened)
 
-    def happened(self, events: Iterable[Event]) -> None:
-        """Count what happened to incidents."""
-        for event in events:
-            self._happened(event)
+    def happened(self, events: Iterable[tuple[str, Event]]) -> None:
+        """Count what happened to incidents, and log it: what came of one thing is one line.
+
+        That a page arrived, as nearly all do, is no line of its own: it would double what logging costs.
+        """
+        lines = log.bind()
+        logged = lines.is_enabled_for(logging.INFO)
+        for incident, of_one in groupby(events, itemgetter(0)):
+            told = []
+            for _, event in of_one:
+                self._happened(event)
+                if logged and not (is_quiet(event) or isinstance(event, Delivered)):
+                    told.append(tell(event))
+            if told:
+                lines.info("; ".join(told), incident=incident)
 
     def _happened(self, event: Event) -> None:
         match event:

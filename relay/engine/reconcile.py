@@ -176,7 +176,7 @@ class Reconcile:
         if not (concerned := sorted({*ids, *await self._writer.read(incidents_muted)})):
             return
 
-        def work(connection: Connection) -> list[Event]:
+        def work(connection: Connection) -> list[tuple[str, Event]]:
             transaction = Transaction(connection)
             transaction.incidents.load(concerned)
             for id_ in concerned:

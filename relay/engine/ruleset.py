@@ -1,8 +1,9 @@
 """The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from relay.clock import Clock
 from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of, suggest
 from relay.config.document import Document
+from relay.config.document import Route as Way
 from relay.config.files import read_all, revision
 from relay.config.secrets import SecretMissing
 from relay.engine.metrics import Metrics
@@ -18,6 +20,7 @@ from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
 from relay.incident.fallback import Fallback
 from relay.incident.maintenance import Windows
+from relay.incident.rules import NAMED, written
 from relay.incident.schedule import Told
 from relay.integrations import Target
 from relay.integrations.courier import Courier
@@ -48,27 +51,53 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
     Without `secrets`, a secret that is missing is a warning: the machine that checks is seldom the one that pages.
     """
     documents, complaints = read_all(path)
-    files: list[tuple[Document, RuleFile]] = []
-    for document in documents:
-        try:
-            files.append((document, RuleFile.model_validate(document.data)))
-        except ValidationError as invalid:
-            complaints += complaints_of(document, invalid, RuleFile)
+    unread = {complaint.place.file for complaint in complaints} - {document.name for document in documents}
+    files = [(document, _usable(document, complaints)) for document in documents]
     files = [_with_calendars(document, file, complaints) for document, file in files]
-    if complaints:
-        raise Rejected(complaints)
     targets = {name: target for _, file in files for name, target in file.targets.items()}
-    if wrong := [*_fallbacks_refer(files, targets), *_announcements_refer(files, targets)]:
-        raise Rejected(wrong)
-    rules = replace(
-        incident_rules.join(files, targets, revision(documents), link_base),
-        fallbacks={name: Fallback(t.fallback, t.late_after) for name, t in targets.items() if t.fallback},
-    )
     couriers, missing = _couriers(files)
+    if not unread:  # what a file says that cannot be read, nobody knows: nothing can be said to lead nowhere
+        complaints += [*_fallbacks_refer(files, targets), *_announcements_refer(files, targets)]
+    if complaints:
+        complaints += incident_rules.mistakes(files, targets) if not unread else []
+        raise Rejected([*complaints, *(missing if secrets else ())])
+    try:
+        joined = incident_rules.join(files, targets, revision(documents), link_base)
+    except Rejected as rejected:
+        raise Rejected([*rejected.complaints, *(missing if secrets else ())]) from None
     if missing and secrets:
         raise Rejected(missing)
+    fallbacks = {name: Fallback(t.fallback, t.late_after) for name, t in targets.items() if t.fallback}
+    rules = replace(joined, fallbacks=fallbacks)
     warnings = (*(_warning(c) for c in missing), *_of_targets(files), *_of_facts(files))
     return Ruleset(rules, targets, couriers, warnings)
+
+
+def _usable(document: Document, complaints: list[Complaint]) -> RuleFile:
+    """Read a file, and complain; what cannot be used is left out, so that the rest can be looked at all the same."""
+    try:
+        return RuleFile.model_validate(document.data)
+    except ValidationError as invalid:
+        complaints += complaints_of(document, invalid, RuleFile)
+        kept = dict(document.data)
+        for error in invalid.errors():
+            _leave_out(kept, error["loc"])
+    try:
+        return RuleFile.model_validate(kept)
+    except ValidationError:
+        return RuleFile()
+
+
+def _leave_out(sections: dict[str, Any], wrong: Way) -> None:
+    """Take away the name that is wrong, or a list from its first wrong item on, so that the others stay in place."""
+    section = str(wrong[0]) if wrong else ""
+    match sections.get(section), wrong[1:]:
+        case dict() as names, (str(name), *_) if section in NAMED:
+            sections[section] = {key: value for key, value in names.items() if key != name}
+        case list() as items, (int(index), *_):
+            sections[section] = items[:index]
+        case _:
+            sections.pop(section, None)
 
 
 def _with_calendars(document: Document, file: RuleFile, complaints: list[Complaint]) -> tuple[Document, RuleFile]:
@@ -90,11 +119,12 @@ def _with_calendars(document: Document, file: RuleFile, complaints: list[Complai
 
 def _fallbacks_refer(files: list[tuple[Document, RuleFile]], targets: Mapping[str, Target]) -> Iterator[Complaint]:
     """Complain about a fallback that is no target, or that leads back to the target it stands in for."""
+    known = written(files, "targets")
     for document, file in files:
         for name, target in file.targets.items():
             way = ("targets", name, "fallback")
-            if target.fallback and target.fallback not in targets:
-                advice = suggest(target.fallback, targets)
+            if target.fallback and target.fallback not in known:
+                advice = suggest(target.fallback, known)
                 yield complain_at(document, way, f'there is no target "{target.fallback}"', advice)
             elif name in _chain(target.fallback, targets):
                 yield complain_at(document, way, "this fallback leads back here", "let the last one have no fallback")
@@ -105,7 +135,7 @@ def _announcements_refer(files: list[tuple[Document, RuleFile]], targets: Mappin
     for document, file in files:
         for i, window in enumerate(file.windows):
             for j, name in enumerate(window.announce.to if window.announce else ()):
-                if targets[name].type not in ANNOUNCES:
+                if name in targets and targets[name].type not in ANNOUNCES:
                     way = ("windows", i, "announce", "to", j)
                     problem = cannot_tell(name, targets[name].type)
                     yield complain_at(document, way, problem, f"write a target of the type {' or '.join(ANNOUNCES)}")
@@ -223,7 +253,7 @@ class RulesInUse:
         """What `relay check` warns of."""
         return self._ruleset.warnings
 
-    def reload(self, changed: Callable[[], None] | None = None) -> Rejected | None:
+    def reload(self) -> Rejected | None:
         """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
         try:
             self._ruleset = load(self.path, self._link_base)
@@ -235,8 +265,6 @@ class RulesInUse:
             return rejected
         self._took()
         log.info("rules taken into use", revision=self.rules.revision)
-        if changed:
-            changed()
         return None
 
     def _took(self) -> None:

@@ -170,7 +170,7 @@ def read_scenarios(paths: list[Path], ruleset: Ruleset) -> list[Scenarios]:
             complaints += _references(document, tests, ruleset)
             read_.append(Scenarios(document, tests))
         except Unreadable as error:
-            complaints.append(unreadable(error))
+            complaints += unreadable(error)
         except ValidationError as invalid:
             complaints += complaints_of(document, invalid, ScenarioFile)
     if complaints:

@@ -31,7 +31,7 @@ class Turned:
     """The next deadline or retry: of all there are if the turn looked, else of those it has set itself."""
     drained: Drained = field(default_factory=Drained)
     woken: int = 0
-    happened: list[Event] = field(default_factory=list)
+    happened: list[tuple[str, Event]] = field(default_factory=list)
     unclaimed: bool = False
     """Whether something is due that nobody holds a claim on: it waits for its target, or for an earlier message."""
     more: bool = False

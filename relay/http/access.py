@@ -42,9 +42,12 @@ class Access:
         offered = path_secret if path_secret is not None else _offered(request.headers.get("Authorization", ""))
         return allowed is not None and offered is not None and digest(offered) in allowed
 
-    def caller(self, request: web.Request) -> Caller | None:
-        """Find out who calls, by the bearer token."""
-        offered = _offered(request.headers.get("Authorization", ""))
+    def caller(self, request: web.Request, *, browser: bool = False) -> Caller | None:
+        """Find out who calls, by the bearer token; of a `browser`, by its password, too."""
+        authorization = request.headers.get("Authorization", "")
+        if authorization.lower().startswith("basic ") and not browser:
+            return None  # a browser adds it to what any other site lets it send
+        offered = _offered(authorization)
         return self.callers.get(digest(offered)) if offered else None
 
 
@@ -77,12 +80,14 @@ def _offered(authorization: str) -> str | None:
         return None
 
 
-def require(request: web.Request, role: Role) -> Caller:
-    """Give the caller, or answer 401 or 403 in words."""
-    caller = request.app[ACCESS].caller(request)
+def require(request: web.Request, role: Role, *, browser: bool = False) -> Caller:
+    """Give the caller, or answer 401 or 403 in words. A `browser` is told to ask its user."""
+    caller = request.app[ACCESS].caller(request, browser=browser)
     if caller is None:
         raise web.HTTPUnauthorized(
-            text="this needs a token: send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"}
+            text="this needs a token: send Authorization: Bearer <token>"
+            + (", or give it as the password, with any user name" if browser else ""),
+            headers={"WWW-Authenticate": 'Basic realm="Relay: your token is the password"' if browser else "Bearer"},
         )
     if not caller.may(role):
         raise web.HTTPForbidden(text=f"{caller.name} is a {caller.role}; this needs the role {role}")

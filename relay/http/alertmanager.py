@@ -15,6 +15,7 @@ from relay.clock import Clock
 from relay.engine.intake import Intake
 from relay.engine.metrics import Metrics
 from relay.http.access import ACCESS
+from relay.http.body import read_body
 from relay.http.routes import Route
 from relay.integrations.alertmanager import Unusable, Webhook, read_webhook
 from relay.store.database import StoreUnavailable
@@ -56,7 +57,7 @@ async def _receive(request: web.Request, source: str) -> web.Response:
             text="the token does not belong to this source: send it as bearer token, basic password or in the path",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    body = await request.read()
+    body = await read_body(request)
     now = request.app[CLOCK].now()
     try:
         webhook = await _read(body, source, now)

@@ -1,5 +1,6 @@
 """The API of people and their programs: incidents, what to do with them, and what could not be used."""
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -7,12 +8,14 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
+from relay.config.complaints import words
 from relay.engine.loop import Loop
 from relay.engine.ruleset import RulesInUse
 from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.writer import Writer
 from relay.http.access import Caller, require
 from relay.http.alertmanager import CLOCK, METRICS
+from relay.http.body import read_body
 from relay.http.routes import Route
 from relay.http.views import (
     Acknowledge,
@@ -33,11 +36,20 @@ from relay.http.views import (
     refusal,
     view,
 )
-from relay.incident.events import Acknowledged, Escalated, Event, NoteAdded, Resolved, SeveritySet
+from relay.incident.events import (
+    Acknowledged,
+    Escalated,
+    Event,
+    NoteAdded,
+    Resolved,
+    SeveritySet,
+)
+from relay.incident.incident import Incident
 from relay.incident.lifecycle import PHASES, NotNow
 from relay.incident.telling import tell
 from relay.store.database import StoreUnavailable
 from relay.store.reading import (
+    Entry,
     find_incident,
     incident_ids,
     list_incidents,
@@ -46,6 +58,7 @@ from relay.store.reading import (
     read_refusals,
     read_timeline,
     verify_timeline,
+    waiting_pages,
 )
 from relay.store.transaction import Transaction
 
@@ -58,6 +71,7 @@ Found = TypeVar("Found")
 
 _OPEN = ("new", "held", "triggered", "acknowledged")
 MOST_LISTED = 500
+_ID = re.compile("INC-[0-9]{1,18}")
 
 
 async def list_(request: web.Request) -> web.Response:
@@ -66,7 +80,7 @@ async def list_(request: web.Request) -> web.Response:
     phases = _phases(request.query.get("phase", "open"))
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
     before = _number(request, "before", 0, 0, 2**62) or None
-    incidents = await _read(request, lambda connection: list_incidents(connection, phases, limit, before))
+    incidents = await read(request, lambda connection: list_incidents(connection, phases, limit, before))
     now = request.app[CLOCK].now()
     more = int(incidents[-1].id.partition("-")[2]) if len(incidents) == limit else None
     return answer(IncidentList(incidents=[view(incident, now) for incident in incidents], next=more))
@@ -75,11 +89,32 @@ async def list_(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """Show an incident with its timeline."""
     require(request, "viewer")
-    id_ = request.match_info["id"]
-    incident, entries = await _read(request, lambda c: (find_incident(c, id_), read_timeline(c, id_)))
+    return answer(await look_up(request))
+
+
+async def look_up(request: web.Request) -> IncidentDetail:
+    """Give the incident in the path, or answer 404."""
+    id_ = incident_id(request)
+
+    def work(connection: Connection) -> tuple[Incident | None, list[Entry], dict[str, int]]:
+        return find_incident(connection, id_), read_timeline(connection, id_), waiting_pages(connection, id_)
+
+    incident, entries, waiting = await read(request, work)
     if incident is None:
         raise web.HTTPNotFound(text=f"there is no incident {id_}")
-    return answer(detail(incident, entries, request.app[CLOCK].now()))
+    return detail(incident, entries, waiting, request.app[CLOCK].now())
+
+
+def incident_id(request: web.Request) -> str:
+    """The id in the path. What is none is not asked of the database, which may refuse to hear of it."""
+    id_ = request.match_info["id"]
+    if not _ID.fullmatch(id_):
+        raise _no_id()
+    return id_
+
+
+def _no_id() -> web.HTTPNotFound:
+    return web.HTTPNotFound(text="there is no such incident: their ids look like INC-12")
 
 
 async def acknowledge(request: web.Request) -> web.Response:
@@ -117,7 +152,7 @@ async def quarantine(request: web.Request) -> web.Response:
     """List what could not be used."""
     require(request, "responder")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
-    rows = await _read(request, lambda connection: read_quarantine(connection, limit))
+    rows = await read(request, lambda connection: read_quarantine(connection, limit))
     return answer(QuarantineList(quarantine=[QuarantineView(**row._mapping) for row in rows]))
 
 
@@ -125,7 +160,7 @@ async def outbox(request: web.Request) -> web.Response:
     """List what is still to be asked of the world."""
     require(request, "viewer")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
-    rows = await _read(request, lambda connection: read_outbox(connection, limit))
+    rows = await read(request, lambda connection: read_outbox(connection, limit))
     return answer(Outbox(errands=[ErrandView(**row._mapping) for row in rows]))
 
 
@@ -133,7 +168,7 @@ async def refusals(request: web.Request) -> web.Response:
     """List what targets have refused for good."""
     require(request, "viewer")
     limit = _number(request, "limit", 50, 1, MOST_LISTED)
-    found = await _read(request, lambda connection: read_refusals(connection, limit))
+    found = await read(request, lambda connection: read_refusals(connection, limit))
     return answer(Refusals(refusals=[refusal(incident, entry) for incident, entry in found]))
 
 
@@ -141,31 +176,33 @@ async def verify(request: web.Request) -> web.Response:
     """Verify the hash chain of one timeline, or of all."""
     require(request, "viewer")
     wanted = request.query.get("incident")
+    if wanted and not _ID.fullmatch(wanted):
+        raise _no_id()
 
     def work(connection: Connection) -> Verification:
         ids = [wanted] if wanted else incident_ids(connection)
         problems = {id_: found for id_ in ids if (found := verify_timeline(connection, id_))}
         return Verification(incidents=len(ids), problems=problems)
 
-    return answer(await _read(request, work))
+    return answer(await read(request, work))
 
 
 async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
     """Give who asks, a responder at least, and the body as a model; refused in words when it is none."""
     caller = require(request, "responder")
-    body = await request.read()
+    body = await read_body(request)
     try:
         return caller, model.model_validate_json(body or b"{}")
     except ValidationError as invalid:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in invalid.errors())
-        raise web.HTTPUnprocessableEntity(text=wrong) from None
+        wrong = ((".".join(map(str, e["loc"])) or "body", ": ".join(words(e, model))) for e in invalid.errors())
+        raise web.HTTPUnprocessableEntity(text="; ".join(f"{way}: {said}" for way, said in wrong)) from None
 
 
 async def _happen(request: web.Request, *events: Event) -> web.Response:
     """Let events happen to the incident in the path, in one transaction."""
-    id_, rules, now = request.match_info["id"], request.app[RULES].rules, request.app[CLOCK].now()
+    id_, rules, now = incident_id(request), request.app[RULES].rules, request.app[CLOCK].now()
 
-    def work(connection: Connection) -> tuple[Said, list[Event]]:
+    def work(connection: Connection) -> tuple[Said, list[tuple[str, Event]]]:
         transaction = Transaction(connection)
         decisions = [submit(transaction, id_, event, rules, now) for event in events]
         transaction.write(now)
@@ -185,7 +222,8 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
     return answer(said)
 
 
-async def _read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
+async def read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
+    """Look things up in the database, or answer 503."""
     try:
         return await request.app[WRITER].read(work)
     except StoreUnavailable as error:
@@ -218,7 +256,7 @@ def answer(model: BaseModel) -> web.Response:
 
 
 _INCIDENT = "/api/v1/incidents/{id}"
-_COMMAND = (401, 403, 404, 409, 422, 503)
+_COMMAND = (400, 401, 403, 404, 409, 413, 422, 503)
 
 ROUTES = (
     Route(
@@ -332,6 +370,6 @@ ROUTES = (
         role="viewer",
         gives=Verification,
         query=(("incident", "one incident; all when left out"),),
-        refusals=(401, 403, 503),
+        refusals=(401, 403, 404, 503),
     ),
 )

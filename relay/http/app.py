@@ -14,8 +14,9 @@ from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RulesInUse
 from relay.engine.writer import Writer
-from relay.http import alertmanager, api, oncall, ops, pagers, probes, windows
+from relay.http import alertmanager, api, oncall, ops, outlook, page, pagers, probes, windows
 from relay.http.access import ACCESS, Access
+from relay.http.body import go_on_later
 from relay.http.openapi import describe
 
 log = structlog.get_logger()
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 ROUTES = (
     *alertmanager.ROUTES,
     *api.ROUTES,
+    *outlook.ROUTES,
+    *page.ROUTES,
     *pagers.ROUTES,
     *windows.ROUTES,
     *oncall.ROUTES,
@@ -53,7 +56,7 @@ def build(
     app[api.RULES] = rules
     app[ops.OPENAPI] = describe(ROUTES, version("relay"))
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        app.router.add_route(route.method, route.path, route.handler, expect_handler=go_on_later)
     return app
 
 
@@ -76,8 +79,6 @@ def _words(refusal: web.HTTPException, request: web.Request) -> str:
     match refusal:
         case web.HTTPMethodNotAllowed():
             return f"{request.method} is not possible here; what is: {', '.join(sorted(refusal.allowed_methods))}"
-        case web.HTTPRequestEntityTooLarge():
-            return f"the body is larger than {alertmanager.MOST_BYTES // 1024 // 1024} MiB"
         case _ if refusal.status == 404 and refusal.text in (None, "404: Not Found"):
             return "there is nothing at this path; GET /api/v1/openapi.json lists what there is"
         case _:

@@ -18,6 +18,7 @@ from relay.config.settings import Settings
 from relay.engine.hear import hear
 from relay.http.alertmanager import CLOCK, METRICS
 from relay.http.api import LOOP, RULES, WRITER
+from relay.http.body import read_body
 from relay.http.routes import Route
 from relay.incident.events import Event
 from relay.integrations import opsgenie_news, pagerduty_news
@@ -83,11 +84,7 @@ async def opsgenie(request: web.Request) -> web.Response:
 
 
 async def _read(request: web.Request, type_: str) -> tuple[Pager | None, bytes]:
-    body = await request.content.read(MOST_BYTES + 1)
-    while len(body) <= MOST_BYTES and (more := await request.content.read(MOST_BYTES + 1 - len(body))):
-        body += more
-    if len(body) > MOST_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MOST_BYTES, len(body))
+    body = await read_body(request, MOST_BYTES)
     pager = request.app[PAGERS].get(request.match_info["name"])
     return (pager if pager and pager.type == type_ else None), body
 
@@ -105,7 +102,7 @@ async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Re
 async def _hear(request: web.Request, news: list[News]) -> None:
     rules, now = request.app[RULES].rules, request.app[CLOCK].now()
 
-    def work(connection: Connection) -> list[Event]:
+    def work(connection: Connection) -> list[tuple[str, Event]]:
         transaction = Transaction(connection)
         hear(transaction, news, rules, now)
         transaction.write(now)

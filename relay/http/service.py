@@ -2,16 +2,19 @@
 
 import asyncio
 import errno
+import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from watchfiles import awatch
 
 from relay.clock import Clock, WallClock
@@ -78,19 +81,20 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
     Raises `Rejected`, `SecretMissing`, `StoreUnusable` or `CannotListen` when it cannot start.
     """
     async with running(settings, clock or WallClock()) as service:
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, service.rules.reload, service.reconsider)
+        loop, told = asyncio.get_running_loop(), asyncio.Queue[int]()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, told.put_nowait, number)
         log.info("listening", host=service.address[0], port=service.address[1], rules=service.rules.rules.revision)
-        await stopped.wait()
+        while await told.get() == signal.SIGHUP:
+            if await asyncio.to_thread(service.rules.reload) is None:
+                service.reconsider()
         log.info("stopping")
 
 
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     """Start the service; when the context ends, take no more, finish what is under way, and stop."""
+    settings.check_secrets()
     metrics = Metrics()
     access, pagers = read_access(settings), read_pagers(settings)
     rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
@@ -102,7 +106,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     try:
         async with asyncio.TaskGroup() as tasks:
             companions = [
-                tasks.create_task(_watch(settings.rules, rules, loop)),
+                tasks.create_task(_keep(partial(_watch, settings.rules, rules, loop))),
                 *(
                     tasks.create_task(_keep(run))
                     for run in _companions(settings, writer, intake, loop, follow_up, sweep, rules, clock, metrics)
@@ -132,6 +136,7 @@ async def _end(turning: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[tuple[str, int]]:
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=10)
     await runner.setup()
     try:
@@ -145,6 +150,15 @@ async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[
         yield bound
     finally:
         await runner.cleanup()  # answers what has been asked, and takes no more
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether what the HTTP server tells of is a failure of ours: what comes and is not HTTP is none."""
+    failure = record.exc_info[1] if record.exc_info else None
+    if not isinstance(failure, HttpProcessingError | web.RequestPayloadError):
+        return True
+    log.debug("what came is not HTTP", because=str(failure)[:200])
+    return False
 
 
 def _why_not(listen: str, error: OSError) -> str:

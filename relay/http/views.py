@@ -1,5 +1,6 @@
 """What the API gives and takes, as models: they make the answers and the OpenAPI document."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,8 @@ class RingView(BaseModel):
     target: str
     key: str
     because: str
+    tries: int | None = None
+    """How often it was tried in vain, while its target has not accepted it; none once it has, and in lists."""
 
 
 class IncidentView(BaseModel):
@@ -215,11 +218,11 @@ def view(incident: Incident, now: datetime) -> IncidentView:
     return IncidentView(**_fields(incident, now))
 
 
-def detail(incident: Incident, entries: list[Entry], now: datetime) -> IncidentDetail:
-    """An incident with its alerts and its timeline."""
+def detail(incident: Incident, entries: list[Entry], waiting: Mapping[str, int], now: datetime) -> IncidentDetail:
+    """An incident with its alerts and its timeline. `waiting` are tries of pages not accepted yet, by key."""
     alerts = sorted(incident.alerts.values(), key=lambda alert: alert.key)
     return IncidentDetail(
-        **_fields(incident, now),
+        **_fields(incident, now, waiting),
         alerts=[_alert(alert) for alert in alerts[:MOST_ALERTS]],
         alerts_left_out=max(0, len(alerts) - MOST_ALERTS),
         timeline=[_entry(entry) for entry in entries],
@@ -231,7 +234,7 @@ def refusal(incident: str, entry: Entry) -> RefusalView:
     return RefusalView(incident=incident, recorded_at=entry.recorded_at, text=_entry(entry).text)
 
 
-def _fields(incident: Incident, now: datetime) -> dict[str, Any]:
+def _fields(incident: Incident, now: datetime, waiting: Mapping[str, int] | None = None) -> dict[str, Any]:
     plain = (
         "id phase because service group opened_at started_at condition_since triggered_at acknowledged_at "
         "acknowledged_by resolved_at held_by seen episode deadlines facts unknown"
@@ -245,7 +248,13 @@ def _fields(incident: Incident, now: datetime) -> dict[str, Any]:
         "firing": len(incident.alerts),
         "pages": [
             RingView(
-                level=r.level, recipient=r.recipient, person=r.person, target=r.target, key=r.key, because=r.because
+                level=r.level,
+                recipient=r.recipient,
+                person=r.person,
+                target=r.target,
+                key=r.key,
+                because=r.because,
+                tries=waiting.get(r.key) if waiting else None,
             )
             for r in (incident.rings if incident.phase in ("triggered", "acknowledged") else ())
         ],

@@ -59,7 +59,7 @@ class NewWindow(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
     force: bool = False
     """Whether it may cover alerts of every name."""
 

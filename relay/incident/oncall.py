@@ -212,12 +212,14 @@ def _changes_of_schedule(
 
 
 def reach(recipient: Recipient, roster: Roster, now: datetime, *, always: bool = False) -> Reached | str:
-    """Say how a recipient is rung now, or why nobody is. `always` rings who is named, even when unavailable."""
+    """Say how a recipient is rung now, or why nobody is. `always` rings whose time it is, even when unavailable."""
     if recipient.kind == "target":
         return Reached(recipient.name, "named by the policy")
     name, because = recipient.name, "named by the policy"
     if recipient.kind != "person":
         found = on_call(recipient.name, roster, now)
+        if found.person is None and always:
+            found = _although_away(recipient.name, roster, now)
         if found.person is None:
             return found.because
         name, because = found.person, found.because
@@ -229,6 +231,12 @@ def reach(recipient: Recipient, roster: Roster, now: datetime, *, always: bool =
     known = person.name or name
     same = not recipient.via or recipient.via == person.via
     return Reached(recipient.via or person.via, f"{known} {because}", known, person.user if same else "", name)
+
+
+def _although_away(name: str, roster: Roster, now: datetime) -> OnCall:
+    """Whose time it is, where everybody who could be rung is unavailable."""
+    found = on_call(name, replace(roster, unavailable=()), now)
+    return replace(found, because=f"{found.because}, and is rung although unavailable") if found.person else found
 
 
 def _stranger(recipient: Recipient, name: str, roster: Roster) -> Person | None:

@@ -1,6 +1,6 @@
 """What cannot be so in the sections about on-call: names that nobody has, and overrides that contradict each other."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -23,46 +23,52 @@ class RosterFile(Protocol):
     unavailable: tuple[Unavailability, ...]
 
 
-def roster_refers(refer: Refer, file: RosterFile, roster: Roster, targets: Iterable[str]) -> Iterator[Complaint]:
+class Names(Protocol):
+    """Names that sections about on-call can refer to."""
+
+    people: set[str]
+    rotations: set[str]
+    schedules: set[str]
+    targets: set[str]
+
+
+def roster_refers(refer: Refer, file: RosterFile, known: Names) -> Iterator[Complaint]:
     """Complain about names that nobody, or nothing, has."""
     for name, person in file.people.items():
-        yield from refer.check(("people", name, "via"), person.via, targets, "target")
+        yield from refer.check(("people", name, "via"), person.via, known.targets, "target")
     for name, rotation in file.rotations.items():
-        yield from _people(refer, ("rotations", name, "people"), rotation.people, roster)
+        yield from _people(refer, ("rotations", name, "people"), rotation.people, known)
         for i, change in enumerate(rotation.changes):
-            yield from _people(refer, ("rotations", name, "changes", i, "people"), change.people, roster)
+            yield from _people(refer, ("rotations", name, "changes", i, "people"), change.people, known)
     for name, schedule in file.schedules.items():
-        yield from _schedule_refers(refer, ("schedules", name), schedule, roster, targets)
+        yield from _schedule_refers(refer, ("schedules", name), schedule, known)
     for i, override in enumerate(file.overrides):
         way: Way = ("overrides", i)
-        known = (("rotation", roster.rotations), ("schedule", roster.schedules))
-        for key, names in known:
+        for key, names in (("rotation", known.rotations), ("schedule", known.schedules)):
             if getattr(override, key):
                 yield from refer.check((*way, key), getattr(override, key), names, key)
-        yield from _people(refer, way, (override.person,), roster, "person")
+        yield from _people(refer, way, (override.person,), known, "person")
         if override.instead_of:
-            yield from _people(refer, way, (override.instead_of,), roster, "instead_of")
+            yield from _people(refer, way, (override.instead_of,), known, "instead_of")
     for i, absence in enumerate(file.unavailable):
-        yield from _people(refer, ("unavailable", i), (absence.person,), roster, "person")
+        yield from _people(refer, ("unavailable", i), (absence.person,), known, "person")
 
 
-def _people(refer: Refer, way: Way, names: Sequence[str], roster: Roster, key: str = "") -> Iterator[Complaint]:
+def _people(refer: Refer, way: Way, names: Sequence[str], known: Names, key: str = "") -> Iterator[Complaint]:
     for i, name in enumerate(names):
-        yield from refer.check((*way, key or i), name, roster.people, "person")
+        yield from refer.check((*way, key or i), name, known.people, "person")
 
 
-def _schedule_refers(
-    refer: Refer, way: Way, schedule: Schedule, roster: Roster, targets: Iterable[str]
-) -> Iterator[Complaint]:
+def _schedule_refers(refer: Refer, way: Way, schedule: Schedule, known: Names) -> Iterator[Complaint]:
     if schedule.follows:
-        yield from refer.check((*way, "follows"), schedule.follows, roster.rotations, "rotation")
+        yield from refer.check((*way, "follows"), schedule.follows, known.rotations, "rotation")
     if schedule.via:
-        yield from refer.check((*way, "via"), schedule.via, targets, "target")
+        yield from refer.check((*way, "via"), schedule.via, known.targets, "target")
     for i, layer in enumerate(schedule.layers):
         if layer.rotation:
-            yield from refer.check((*way, "layers", i, "rotation"), layer.rotation, roster.rotations, "rotation")
+            yield from refer.check((*way, "layers", i, "rotation"), layer.rotation, known.rotations, "rotation")
         if layer.person:
-            yield from refer.check((*way, "layers", i, "person"), layer.person, roster.people, "person")
+            yield from refer.check((*way, "layers", i, "person"), layer.person, known.people, "person")
 
 
 def contradictions(files: Sequence[tuple[Document, RosterFile]], roster: Roster) -> Iterator[Complaint]:

@@ -61,7 +61,7 @@ class Destination:
         """The last branch in words: name, and file and line."""
         last = self.path[-1]
         if isinstance(last, Root):
-            return f"no branch wants it, so the root route ({last.place})"
+            return f"the root route ({last.place}), as no branch wants it"
         return f"route {last.name or ', '.join(map(str, last.matchers))} ({last.place})"
 
 

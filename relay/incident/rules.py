@@ -1,8 +1,7 @@
 """The rules of all files together: read, joined, and their references checked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
 
 from pydantic import Field
 
@@ -52,16 +51,16 @@ class RuleFile(Section):
 
 
 Files = Sequence[tuple[Document, RuleFile]]
+NAMED = ("policies", "people", "rotations", "schedules", "facts", "services", "targets")
+"""Sections that are mappings of names."""
 
 
 def join(files: Files, targets: Iterable[str], revision: str = "", link_base: str = "") -> Rules:
     """Make one set of rules of all files (at least one), in their order. Raises `Rejected` with all that is wrong."""
     known = _Known(files, targets)
-    complaints = [*_written_once(files), *_references(files, known)]
+    complaints = mistakes(files, targets)
     complaints = complaints or list(contradictions(files, known.roster))  # what leads nowhere cannot be followed
     root = next((file.route for _, file in files if file.route), None)
-    if root is None:
-        complaints.append(_no_root(files))
     if complaints or root is None:
         raise Rejected(complaints)
     return Rules(
@@ -79,8 +78,36 @@ def join(files: Files, targets: Iterable[str], revision: str = "", link_base: st
     )
 
 
-class _Known:
+def mistakes(files: Files, targets: Iterable[str]) -> list[Complaint]:
+    """Complain about what is written twice, what leads nowhere, and a root that is missing.
+
+    A file may lack sections that its document has, because they cannot be used: their names are known all the same.
+    """
+    names = _Names(files, targets)
+    complaints = [*_written_once(files), *_references(files, names)]
+    if all(document.data.get("route") is None for document, _ in files):
+        complaints.append(_no_root(files))
+    return complaints
+
+
+class _Names:
     """Every name that can be referred to."""
+
+    def __init__(self, files: Files, targets: Iterable[str]) -> None:
+        self.targets = {*targets, *written(files, "targets")}
+        self.policies, self.people = written(files, "policies"), written(files, "people")
+        self.rotations, self.schedules = written(files, "rotations"), written(files, "schedules")
+        self.services, self.facts = written(files, "services"), written(files, "facts")
+
+
+def written(files: Files, section: str) -> set[str]:
+    """The names in a section of all files, usable or not."""
+    sections = (document.data.get(section) for document, _ in files)
+    return {name for names in sections if isinstance(names, dict) for name in names}
+
+
+class _Known:
+    """What the names stand for."""
 
     def __init__(self, files: Files, targets: Iterable[str]) -> None:
         self.targets = set(targets)
@@ -122,7 +149,7 @@ def _written_once(files: Files) -> Iterable[Complaint]:
     """Complain about a name, or a section of which there can be one, that a second file writes again."""
     seen: dict[Way, str] = {}
     for document, file in files:
-        for section in ("policies", "people", "rotations", "schedules", "facts", "services", "targets"):
+        for section in NAMED:
             names = "rotations" if section == "schedules" else section  # they share one set of names
             for name in getattr(file, section, {}):
                 yield from _again(seen, document, (section, name), (names, name))
@@ -150,7 +177,7 @@ def _again(seen: dict[Way, str], document: Document, way: Way, name: Way = ()) -
         seen[name] = str(document.keys.get(way, document.values[()]))
 
 
-def _references(files: Files, known: _Known) -> Iterable[Complaint]:
+def _references(files: Files, known: _Names) -> Iterable[Complaint]:
     for document, file in files:
         refer = Refer(document)
         if file.route:
@@ -159,7 +186,7 @@ def _references(files: Files, known: _Known) -> Iterable[Complaint]:
             yield from _routes_refer(refer, route, ("routes", i), known)
         for name, policy in file.policies.items():
             yield from _policy_refers(refer, policy, ("policies", name), known)
-        yield from roster_refers(refer, file, known.roster, known.targets)
+        yield from roster_refers(refer, file, known)
         yield from _windows_refer(refer, file, known)
         for name, service in file.services.items():
             for i, other in enumerate(service.depends_on):
@@ -169,7 +196,7 @@ def _references(files: Files, known: _Known) -> Iterable[Complaint]:
                 yield from refer.check(("severity", "rules", i, "facts", fact), fact, known.facts, "fact", key=True)
 
 
-def _windows_refer(refer: Refer, file: RuleFile, known: _Known) -> Iterable[Complaint]:
+def _windows_refer(refer: Refer, file: RuleFile, known: _Names) -> Iterable[Complaint]:
     for i, window in enumerate(file.windows):
         if window.redirect:
             yield from refer.check(("windows", i, "redirect"), window.redirect, known.targets, "target")
@@ -177,14 +204,14 @@ def _windows_refer(refer: Refer, file: RuleFile, known: _Known) -> Iterable[Comp
             yield from refer.check(("windows", i, "announce", "to", j), target, known.targets, "target")
 
 
-def _routes_refer(refer: Refer, route: Root | Route, way: Way, known: _Known) -> Iterable[Complaint]:
+def _routes_refer(refer: Refer, route: Root | Route, way: Way, known: _Names) -> Iterable[Complaint]:
     if route.policy is not None:
         yield from refer.check((*way, "policy"), route.policy, known.policies, "policy")
     for i, child in enumerate(route.routes):
         yield from _routes_refer(refer, child, (*way, "routes", i), known)
 
 
-def _policy_refers(refer: Refer, policy: Policy, way: Way, known: _Known) -> Iterable[Complaint]:
+def _policy_refers(refer: Refer, policy: Policy, way: Way, known: _Names) -> Iterable[Complaint]:
     names = [level.name for level in policy.levels]
     for i, level in enumerate(policy.levels):
         yield from _recipients_refer(refer, level.page, (*way, "levels", i, "page"), known)
@@ -193,19 +220,22 @@ def _policy_refers(refer: Refer, policy: Policy, way: Way, known: _Known) -> Ite
                 refer.document, (*way, "levels", i, "name"), f'two levels are called "{level.name}"', "rename one"
             )
     yield from _recipients_refer(refer, policy.last_resort, (*way, "last_resort"), known)
+    if not any(recipient.person or recipient.target for recipient in policy.last_resort):
+        problem = "this last resort may be nobody: at times nobody may be on call there"
+        yield complain_at(refer.document, (*way, "last_resort"), problem, "add a person or a target")
     for i, jump in enumerate(policy.jump):
         yield from refer.check((*way, "jump", i, "to"), jump.to, names, "level")
         for fact in jump.facts:
             yield from refer.check((*way, "jump", i, "facts", fact), fact, known.facts, "fact", key=True)
 
 
-def _recipients_refer(refer: Refer, page: tuple[Recipients, ...], way: Way, known: _Known) -> Iterable[Complaint]:
-    kinds: list[tuple[str, Mapping[str, Any] | set[str]]] = [
-        ("rotation", known.roster.rotations),
-        ("schedule", known.roster.schedules),
-        ("person", known.roster.people),
+def _recipients_refer(refer: Refer, page: tuple[Recipients, ...], way: Way, known: _Names) -> Iterable[Complaint]:
+    kinds = (
+        ("rotation", known.rotations),
+        ("schedule", known.schedules),
+        ("person", known.people),
         ("target", known.targets),
-    ]
+    )
     for i, recipients in enumerate(page):
         for kind, names in kinds:
             name = getattr(recipients, kind)

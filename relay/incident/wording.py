@@ -40,11 +40,10 @@ def title(incident: Incident, now: datetime) -> str:
     """One line for a small screen: severity, what is broken, how much, since when."""
     names = list(dict.fromkeys(_in_a_line(alert.name) for alert in incident.alerts.values()))
     what = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    service = _in_a_line(incident.service)
+    broken = what if service == what else f"{service}: {what or 'no alert fires'}"
     since = incident.started_at or incident.opened_at or now
-    return (
-        f"{spell_level(incident.severity)} {_in_a_line(incident.service)}: {what or 'no alert fires'} "
-        f"({count(len(incident.alerts))}, since {_clock(since, now)})"
-    )
+    return f"{spell_level(incident.severity)} {broken} ({count(len(incident.alerts))}, since {_clock(since, now)})"
 
 
 def count(alerts: int) -> str:
@@ -125,7 +124,7 @@ def _in_a_line(text: str) -> str:
 
 
 def _links(incident: Incident, telling: list[Alert], link_base: str) -> dict[str, str]:
-    links = {f"Relay {incident.id}": f"{link_base}/api/v1/incidents/{incident.id}"} if link_base else {}
+    links = {f"Relay {incident.id}": f"{link_base}/incidents/{incident.id}"} if link_base else {}
     for alert in telling[:3]:
         called = _in_a_line(alert.name)
         for name, text in (("runbook_url", "Runbook"), ("dashboard_url", "Dashboard")):

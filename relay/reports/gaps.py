@@ -79,7 +79,7 @@ def _of_policy(
     name: str, asked: Mapping[str, tuple[Recipient, ...]], roster: Roster, since: datetime, until: datetime
 ) -> Iterator[Finding]:
     times = {level: list(_times(recipients, roster, since, until)) for level, recipients in asked.items()}
-    times.pop(LAST_RESORT)  # it rings whoever is named
+    times.pop(LAST_RESORT)  # rules that would let it be nobody are refused
     for level, found in times.items():
         zone = _zone(asked[level], roster)
         for time in _merged([time for time in found if not time.rings and not _owned(asked[level], roster)]):

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from relay.store.migration import TooNew, migrate
+from relay.store.migration import Foreign, TooNew, migrate
 
 Result = TypeVar("Result")
 
@@ -99,14 +99,14 @@ def open_database(url: str) -> Database:
     except SQLAlchemyError as error:
         database.close()
         raise StoreUnusable(str(_unavailable(error))) from error
-    except TooNew as error:
+    except (TooNew, Foreign) as error:
         database.close()
         raise StoreUnusable(str(error)) from error
     return database
 
 
 def _open_sqlite(url: URL) -> Database:
-    if not url.database:
+    if not url.database or url.database == ":memory:":
         raise StoreUnusable("name a file for SQLite: sqlite:///path/relay.db")
     path = Path(url.database)
     try:

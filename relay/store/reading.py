@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from relay.incident.alert import Alert, AlertKey
+from relay.incident.effects import Page
 from relay.incident.events import Event, Paged
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import PHASES
@@ -179,6 +180,13 @@ def watchdogs_told_at(connection: Connection, source: str) -> set[datetime]:
     row = tables.alert.c
     told = select(row.told_at).where(row.source == source, row.firing, row.incident == "")
     return set(connection.execute(told).scalars())
+
+
+def waiting_pages(connection: Connection, id_: str) -> dict[str, int]:
+    """Pages of an incident that no target has accepted yet: how often each was tried in vain, by key."""
+    row = tables.outbox.c
+    found = connection.execute(select(row.key, row.attempts).where(row.incident == id_, row.kind == Page.__name__))
+    return {key: attempts for key, attempts in found}
 
 
 def read_outbox(connection: Connection, limit: int) -> list[Row[Any]]:

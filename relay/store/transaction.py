@@ -43,14 +43,14 @@ class Transaction:
         self._moments: list[datetime] = []
         self.left_unclaimed = False
         """Whether it asked for something that nobody holds a claim on yet."""
-        self.happened: list[Event] = []
-        """Everything that happened in it, for metrics."""
+        self.happened: list[tuple[str, Event]] = []
+        """Everything that happened in it, each with its incident, for metrics and the log."""
 
     def keep(self, decision: Decision, now: datetime) -> None:
         """Take a decision over: the incident, what happened, and what it asks for."""
         self.incidents.keep(decision, now)
         severity = decision.incident.severity or 1
-        self.happened += decision.happened
+        self.happened += [(decision.incident.id, event) for event in decision.happened]
         self._asked += [(decision.incident.id, severity, effect) for effect in decision.effects]
 
     def ask(self, effect: Effect) -> None:

@@ -57,6 +57,38 @@ async def test_incidents_are_listed_and_shown(relay):
     assert "paged Ada through pd-ada: L1 of p: Ada named by the policy" in explained
 
 
+async def test_what_comes_next_is_explained_as_the_running_service_would_decide(relay):
+    say = on(relay)
+    explained = (await say("explain", "1", "--for", "2h")).output
+    now, _, later = explained.partition("if nothing else happens within 2h:\n")
+    assert "paged Bob" not in now
+    assert [line.split("  ", 1)[1].partition(":")[0] for line in later.splitlines() if " paged " in line] == [
+        "paged Bob through pd-bob",
+        "paged Bob through pd-bob",
+    ]  # L2 after an hour, and the last resort after another
+    await say("incident", "ack", "1")
+    assert "nothing is due" in (await say("explain", "INC-1")).output
+    for option in (("--at", "2030-01-01"), ("--fact", "x=1"), ("--rules", "rules")):
+        refused = await say("explain", "INC-1", *option)
+        assert (refused.exit_code, f"{option[0]} is for labels" in refused.output) == (2, True)
+    assert (await say("explain", "INC-1", "--for", "2d")).exit_code != 0
+
+
+@pytest.mark.parametrize(
+    "words", [("incident", "show", "\u00b2"), ("incident", "show", "\u0661"), ("incident", "ack", "x")]
+)
+async def test_what_is_no_id_is_refused_here(relay, words):
+    said = await on(relay)(*words)
+    assert (said.exit_code, "is not an incident: write INC-12 or 12" in said.output) == (2, True)
+
+
+def test_a_token_that_can_be_none_is_refused_in_words(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    for words, environment in (((), {"RELAY_TOKEN": "tök–"}), (("--token-file", str(tmp_path / "token")), {})):
+        said = CliRunner().invoke(main, ["incident", "list", *words], env=environment, catch_exceptions=False)
+        assert (said.exit_code, "holds no token" in said.output) == (2, True)
+
+
 async def test_people_act_in_words(relay):
     say = on(relay)
     for words, said in [
@@ -122,17 +154,17 @@ async def test_timelines_are_verified(relay):
 
 
 @pytest.mark.parametrize(
-    ("words", "role", "complaint"),
+    ("words", "role", "complaint", "code"),
     [
-        (["incident", "show", "99"], "viewer", "INC-99"),
-        (["incident", "ack", "1"], "viewer", "responder"),
-        (["incident", "list"], None, "set RELAY_TOKEN or --token-file"),
-        (["incident", "list", "--phase", "burning"], "viewer", "burning"),
+        (["incident", "show", "99"], "viewer", "INC-99", 2),
+        (["incident", "ack", "1"], "viewer", "responder", 3),
+        (["incident", "list"], None, "set RELAY_TOKEN or --token-file", 3),
+        (["incident", "list", "--phase", "burning"], "viewer", "burning", 2),
     ],
 )
-async def test_a_refusal_is_told_in_the_services_words(relay, words, role, complaint):
+async def test_a_refusal_is_told_in_the_services_words(relay, words, role, complaint, code):
     said = await on(relay)(*words, role=role)
-    assert said.exit_code == 3
+    assert said.exit_code == code
     assert complaint in said.stderr
 
 
@@ -146,7 +178,7 @@ async def test_acting_twice_is_refused_with_what_can_be_done(relay):
     say = on(relay)
     await say("incident", "resolve", "1")
     again = await say("incident", "ack", "1")
-    assert again.exit_code == 3
+    assert again.exit_code == 2
     assert "INC-1" in again.stderr
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import sqlite3
 import stat
 from hashlib import sha256
 
@@ -55,9 +56,52 @@ class TestCheck:
         said = relay("check", str(path))
         assert said.exit_code == 1
         assert said.stderr == "4 mistakes\n"
-        assert f"{path}:1:26: " in said.stdout
-        assert "group_by" in said.stdout
+        assert [line for line in said.stdout.splitlines() if line.startswith(f"{path}:")] == [
+            f'{path}:1:1: "group_by" is missing',
+            f'{path}:1:26: unknown key "group_bye"',
+            f'{path}:3:3: "last_resort" is missing',
+            f'{path}:4:13: "levels" has too few',
+        ]
         assert re.search(r"^ +\^+ ", said.stdout, re.MULTILINE)
+
+    def test_mistakes_of_every_kind_in_several_files_at_once(self, tmp_path):
+        (tmp_path / "a.yaml").write_text(
+            "targets:\n"
+            "  pd: {type: pagerdooty}\n"
+            "  og: {type: opsgenie, api_key_file: /nowhere/og, fallback: pdd}\n"
+            "people: {ada: {via: pd}, ada: {via: og}, bob: {via: ogg}}\n"
+        )
+        (tmp_path / "b.yaml").write_text(
+            "route: {policy: p, group_by: [service], hold_for: soon}\n"
+            "routes:\n  - {matchers: [a=b], policy: q}\n  - {matchers: 7}\n"
+            "policies:\n"
+            "  p: {levels: [{name: L1, page: [{person: adda}], wait: 5m}], last_resort: [{person: ada}]}\n"
+            "  broken: {levels: x}\n"
+            "windows: []\n"
+        )
+        said = relay("check", str(tmp_path), "--secrets", "-o", "json")
+        assert [(item["file"][-6:], item["line"], item["problem"]) for item in json.loads(said.stdout)] == [
+            ("a.yaml", 2, '"pagerdooty" is not one of the choices'),
+            ("a.yaml", 3, "the secret file /nowhere/og cannot be read: No such file or directory"),
+            ("a.yaml", 3, 'there is no target "pdd"'),
+            ("a.yaml", 4, '"ada" is written twice'),
+            ("a.yaml", 4, 'there is no target "ogg"'),
+            ("b.yaml", 1, '"soon" cannot be used'),
+            ("b.yaml", 3, 'there is no policy "q"'),
+            ("b.yaml", 4, '"7" cannot be used'),
+            ("b.yaml", 6, 'there is no person "adda"'),
+            ("b.yaml", 7, '"last_resort" is missing'),
+            ("b.yaml", 7, '"x" cannot be used'),
+        ]
+
+    def test_while_a_file_cannot_be_read_at_all_no_name_is_said_to_be_missing(self, tmp_path):
+        (tmp_path / "a.yaml").write_text("people: {ada: {via: pd\n")
+        (tmp_path / "b.yaml").write_text("overrides: [{rotation: r, person: ada, starts: 2026-01-05}]\n")
+        said = relay("check", str(tmp_path), "-o", "json")
+        assert [(item["file"][-6:], item["problem"]) for item in json.loads(said.stdout)] == [
+            ("a.yaml", "while parsing a flow mapping: did not find expected ',' or '}'"),
+            ("b.yaml", '"ends" is missing'),
+        ]
 
     def test_probe_files_below_the_rules_are_checked_too(self, rules, tmp_path):
         directory = tmp_path / "all"
@@ -204,7 +248,7 @@ def test_mistakes_as_github_reads_them(tmp_path):
     path.write_text('"p,\\n%": 1\n')
     said = relay("check", str(path), "--format", "github")
     assert said.exit_code == 1
-    (line,) = said.stdout.splitlines()
+    line, _ = said.stdout.splitlines()  # the other: there is no root route
     found = re.fullmatch(r"::error file=([^,:]+),line=1,col=1,endColumn=8,title=([^,:]+)::(.+)", line)
     assert found
     assert found[1] == f"{tmp_path}/a%2Cb%3A100%25.yaml"
@@ -226,6 +270,11 @@ class TestExplain:
         paged = [(line.split()[0], line.split()[2]) for line in lines if " paged " in line]
         assert paged == [("+0s", "Ada"), ("+1h", "Bob")]
 
+    def test_labels_may_be_written_as_in_a_query(self, rules):
+        at = ("--at", "2026-03-29T02:30+02:00")
+        said = self.explain(rules, '{alertname="Down", service="shop"}', *at)
+        assert said.output == self.explain(rules, "alertname=Down", "service=shop", *at).output
+
     def test_for_machines(self, rules):
         said = json.loads(self.explain(rules, "alertname=Down", "--at", "2026-03-29T02:30", "-o", "json").output)
         assert said["at"] == "2026-03-29T02:30:00+00:00"
@@ -244,6 +293,13 @@ class TestExplain:
         [
             (["Down"], '"Down" is not a label: write name=value'),
             (["=Down"], '"=Down" is not a label: write name=value'),
+            (["alertname=~Down"], '"alertname=~Down" fits many alerts: write the one value that a label has'),
+            (["alertname!=Down"], '"alertname!=Down" fits many alerts'),
+            (['{alertname=~"Down"}'], 'alertname=~"Down" fits many alerts'),
+            (['{alertname="Down"'], "write matchers in braces as in a query"),
+            (['{alertname="Down" service="x"}'], "write matchers in braces as in a query"),
+            (["alertname="], '"alertname" has no value: a label that is empty is none, leave it out'),
+            (['service"=x'], "is no name of a label"),
             (["a=b", "--at", "tomorrow"], '"tomorrow" is not a time: write 2026-03-29T02:30+02:00'),
             (["a=b", "--at", "0001-01-01T00:00"], "is too far away: write a year from 1970 to 2999"),
             (["a=b", "--at", "9999-12-31T00:00-02:00"], "is too far away: write a year from 1970 to 2999"),
@@ -311,12 +367,22 @@ class TestServe:
         assert said.exit_code in (1, 3)
         assert "Traceback" not in said.stderr
 
-    @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "postgresql://relay:hunter2@127.0.0.1:9/relay"])
+    @pytest.mark.parametrize(
+        "url", ["mysql://x/y", "nonsense", "sqlite:///:memory:", "postgresql://relay:hunter2@127.0.0.1:9/relay"]
+    )
     def test_a_database_that_cannot_be_had(self, rules, tmp_path, url):
         said = self.serve(tmp_path, "--database", url)
         assert said.exit_code == 3
         assert "Relay did not start: " in said.stderr
         assert "hunter2" not in said.stderr
+
+    def test_a_database_of_somebody_else(self, rules, tmp_path):
+        (tmp_path / "data").mkdir()
+        with sqlite3.connect(tmp_path / "data" / "relay.db") as other:
+            other.execute("create table inbox (x)")
+        said = self.serve(tmp_path)
+        assert said.exit_code == 3
+        assert "Relay did not start: the database is not Relay's, and has a table inbox already" in said.stderr
 
     def test_a_data_directory_that_is_a_file(self, rules, tmp_path):
         (tmp_path / "data").write_text("")

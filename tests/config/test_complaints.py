@@ -126,7 +126,7 @@ def test_unknown_keys_are_known_in_optional_sections_lists_and_choices():
 
 
 def test_a_kind_that_is_not_there_is_told_with_the_kinds_that_are():
-    assert '"blu" is not one of the choices' in page("colours: {c: {type: blu}}")
+    assert 'rules.yaml:1:21: "blu" is not one of the choices' in page("colours: {c: {type: blu}}")
     assert 'did you mean "blue"?' in page("colours: {c: {type: blu}}")
     assert '"type" is missing' in page("colours: {c: {depth: 1}}")
 
@@ -150,7 +150,8 @@ def test_a_secret_in_the_file_is_not_shown():
 def test_a_broken_file_does_not_show_a_secret_either():
     with pytest.raises(Unreadable) as broken:
         parse("token: s3cret: x", "f.yaml")
-    assert "s3cret" not in str(unreadable(broken.value))
+    [complaint] = unreadable(broken.value)
+    assert "s3cret" not in str(complaint)
 
 
 def test_without_a_line_the_advice_stands_below():

@@ -89,9 +89,11 @@ REFUSED = [  # what is written; what is said, line, column
     ("a: &a [*a]\n", "contains itself", 1, 1),
     ("a: 1\n---\nb: 2\n", "expected a single document in the stream: but found another document", 2, 1),
     ("a: !!python/object:os.system x\n", "the tag tag:yaml.org,2002:python/object:os.system is not understood", 1, 4),
-    ("a: !secret x\n", "the tag !secret is not understood: remove it", 1, 4),
+    ("a: !secret x\n", "the tag !secret is not understood", 1, 4),
+    ("a: !!python/name:os.system {b: 1}\n", "the tag tag:yaml.org,2002:python/name:os.system is not understood", 1, 4),
+    ("a: !!set [b]\n", "the tag tag:yaml.org,2002:set is not understood", 1, 4),
     ("? [a]\n: b\n", "a key must be a word", 1, 3),
-    ("a: 1\nb:\n  <<: {c: 1}\n", '"<<" (merge) is not part of YAML 1.2: write the keys out', 3, 3),
+    ("a: 1\nb:\n  <<: {c: 1}\n", '"<<" (merge) is not part of YAML 1.2', 3, 3),
     ("a: 1\nb: \x00\n", "has a character YAML does not allow: control characters are not allowed", 2, 1),
 ]  # fmt: skip
 
@@ -101,6 +103,17 @@ def test_what_is_not_yaml_is_told_with_its_place(text, said, line, column):
     words, *at = refused(text)
     assert words.startswith(said)
     assert at == [line, column]
+
+
+def test_what_is_written_twice_is_told_at_once_and_the_rest_is_read():
+    with pytest.raises(Unreadable) as unreadable:
+        parse("a: 1\na: 2\nb: {c: 1, c: 2}\nd: 3\n", "f.yaml")
+    first = unreadable.value
+    assert [(str(one), one.place.line, one.line) for one in (first, *first.others)] == [
+        ('"a" is written twice', 2, "a: 2"),
+        ('"c" is written twice', 3, "b: {c: 1, c: 2}"),
+    ]
+    assert first.document.data == {"a": 1, "b": {"c": 1}, "d": 3}
 
 
 def test_an_empty_file_holds_nothing_and_is_fine():

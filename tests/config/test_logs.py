@@ -30,3 +30,19 @@ def test_a_traceback_is_told_without_the_values_of_variables(log_format):
     if log_format == "json":
         [line] = done.stderr.splitlines()
         assert (json.loads(line)["event"], json.loads(line)["user"]) == ("it failed", "me")
+
+
+LIBRARY = """
+import logging
+from relay.config.logs import configure
+configure("json")
+logging.getLogger("a.library").warning("odd: %s", "x")
+logging.getLogger("a.library").info("not worth a line")
+"""
+
+
+def test_what_libraries_log_is_a_structured_line_too():
+    done = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["logger"], told["level"]) == ("odd: x", "a.library", "warning")

@@ -96,7 +96,7 @@ WHERE = [  # file, environment, flags, where it is told
     ("prometheus: {url: ftp://p}", {"RELAY_PROMETHEUS__CACHE": "5"}, {}, "relay.yaml:1:19: "),
     ("prometheus: {url: http://p}", {"RELAY_PROMETHEUS__CACHE": "-5"}, {}, "RELAY_PROMETHEUS__CACHE: "),
     (None, {"RELAY_SOURCES": "eu"}, {}, "RELAY_SOURCES: it cannot be read\n  write it as JSON"),
-    (None, {"RELAY_SOURCES": '{"a b": {}}'}, {}, "RELAY_SOURCES: "),
+    (None, {"RELAY_SOURCES": '{"a b": {"token_env": "T"}}'}, {}, "RELAY_SOURCES: "),
     (None, {"RELAY_PROMETHEUS__URL": "ftp://p"}, {}, 'RELAY_PROMETHEUS__URL: "ftp://p" cannot be used'),
 ]
 
@@ -117,6 +117,17 @@ WRONG = [  # file, what is said
     ("tokens: {'a/b': {role: admin, token_env: T}}", '"a/b" is not a name: use up to 64 letters, digits'),
     ("prometheus: {}", '"url" is missing'),
     ("prometheus: {url: prometheus:9090}", "write an address such as http://prometheus:9090"),
+    ("prometheus: {url: 'http://'}", "write an address such as http://prometheus:9090"),
+    ("prometheus: {url: 'http://x:99999'}", "write an address such as http://prometheus:9090"),
+    ("prometheus: {url: 'http://x y'}", "write an address such as http://prometheus:9090"),
+    ("external_url: not a url", "write an address such as http://prometheus:9090"),
+    ("external_url: relay.example.com", "write an address such as http://prometheus:9090"),
+    ("sources: {prod: {}}", "relay.yaml:1:17: this cannot be used"),
+    ("sources: {prod: {}}", 'write either "token_file" or "token_env"'),
+    ("sources: {prod: {token_file: /t, token_env: T}}", 'write either "token_file" or "token_env"'),
+    ("prometheus: {url: 'http://p', token_file: /t, token_env: T}", 'write either "token_file" or "token_env"'),
+    ("heartbeat: {every: 1m}", 'write either "url_file" or "url_env"'),
+    ("pagers: {p: {type: opsgenie}}", 'write either "webhook_secret_file" or "webhook_secret_env"'),
     ("listen: 9096", "write text, in quotes where it looks like a number"),
 ]
 
@@ -142,6 +153,22 @@ def test_a_token_that_was_written_for_its_digest_is_not_shown(settings):
     assert "s3cret" not in refused(
         settings, None, {"RELAY_TOKENS__ADA__SHA256": "s3cret", "RELAY_TOKENS__ADA__ROLE": "admin"}
     )
+
+
+def test_every_secret_that_is_missing_is_told_at_once_with_its_setting(settings):
+    found = settings(
+        "sources: {eu: {token_file: /nowhere/eu, alertmanager: {urls: ['http://a'], receiver: r, token_env: NONE}}}\n"
+        "tokens: {ada: {role: admin, token_env: NONE}}\nheartbeat: {url_file: /nowhere/beat}\ndatabase_env: NONE\n"
+    )
+    with pytest.raises(SecretMissing) as missing:
+        found.check_secrets()
+    assert sorted(line.partition(": ")[0] for line in str(missing.value).splitlines()) == [
+        "database_env",
+        "heartbeat.url_file",
+        "sources.eu.alertmanager.token_env",
+        "sources.eu.token_file",
+        "tokens.ada.token_env",
+    ]
 
 
 def test_the_database_may_be_named_by_a_variable_that_holds_its_password(settings, monkeypatch):

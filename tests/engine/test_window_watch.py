@@ -103,12 +103,12 @@ async def test_it_is_read_as_often_as_the_window_says(published):
     assert (published.asked, published.open, published.changed) == (2, [], 2)
 
 
-async def test_an_event_that_cannot_be_used_is_left_out_with_a_warning(published, capsys):
+async def test_an_event_that_cannot_be_used_is_left_out_with_a_warning(published, capfd):
     odd = EVENT.format("odd", 11).replace("DURATION:PT3H", "DURATION:PT5M\nRRULE:FREQ=MINUTELY")
     published.answer = (200, CALENDAR.format(odd + EVENT.format("now", 11)))
     await published.look()
     assert published.open == ["cards"]
-    assert 'mend the event "odd" of the calendar: write FREQ=' in capsys.readouterr().out
+    assert 'mend the event "odd" of the calendar: write FREQ=' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("answer", [(503, "down"), (404, "gone"), (200, "<html>sign in</html>")])

@@ -125,7 +125,7 @@ def damped(span="2m", **changed):
 
 
 def test_what_ends_while_the_route_lets_it_wait_pages_nobody_and_is_counted():
-    story = Playbook(damped()).fires().held("hold_for 2m of no branch wants it, so the root route").after(minutes=1)
+    story = Playbook(damped()).fires().held("hold_for 2m of the root route (rules.yaml").after(minutes=1)
     story.ends().quiet()
     [resolved] = [e for _, e in story.story.happened if isinstance(e, Resolved)]
     assert resolved.unpaged

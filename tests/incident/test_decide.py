@@ -64,7 +64,7 @@ policy = st.fixed_dictionaries(
         "jump": st.lists(st.fixed_dictionaries({"at_least": severities, "to": st.just("L1")}), max_size=1),
         "repeat": st.integers(0, 2),
         "until": st.sampled_from(["acknowledged", "resolved"]),
-        "last_resort": st.lists(recipients, min_size=1, max_size=2),
+        "last_resort": st.lists(recipients, max_size=1).map(lambda others: [*others, {"person": "bob"}]),
         "last_resort_every": st.sampled_from(["10m", "30m"]),
     },
     optional={"ack_expires": st.sampled_from(["1m", "5m", "1h"])},

@@ -54,7 +54,7 @@ def test_the_way_and_the_reason_name_every_branch():
     assert [getattr(branch, "name", "root") for branch in found.path] == ["root", "databases", "replicas"]
     assert found.because == "route replicas (rules.yaml:26)"
     assert routed(team="web").because == 'route team="web", env!="test" (rules.yaml:30)'
-    assert routed().because == "no branch wants it, so the root route (rules.yaml:19)"
+    assert routed().because == "the root route (rules.yaml:19), as no branch wants it"
 
 
 def test_branches_of_other_files_come_after_those_of_the_root():

@@ -117,6 +117,17 @@ def test_every_name_in_a_policy_is_checked_at_once():
     ]
 
 
+@pytest.mark.parametrize("kind", ["rotation: first", "schedule: s"])
+def test_a_last_resort_that_may_be_nobody_is_refused(kind):
+    policy = "{levels: [{name: L1, page: [{person: ada}], wait: 5m}], last_resort: [{%s}%s]}"
+    schedule = "schedules: {s: {layers: [{rotation: first}]}}\n"
+    assert wrong(f"policies: {{p: {policy % (kind, '')}}}\n{schedule}") == [
+        "1:84: this last resort may be nobody: at times nobody may be on call there: add a person or a target"
+    ]
+    for sure in (", {person: ada}", ", {target: pd-noc}"):
+        joined(RULES, f"policies: {{p: {policy % (kind, sure)}}}\n{schedule}")
+
+
 def test_the_policy_of_the_root_route_is_checked():
     assert refused(RULES.replace("policy: payments,", "policy: payment,")) == [
         'a.yaml:16:17: there is no policy "payment": did you mean "payments"?'

@@ -155,6 +155,17 @@ def test_who_is_named_by_a_policy_is_passed_but_not_as_the_last_resort():
     assert reach(Recipient("person", "ada"), roster, now, always=True).target == "pd-ada"
 
 
+@pytest.mark.parametrize("kind", ["rotation", "schedule"])
+def test_the_last_resort_rings_whose_time_it_is_when_everybody_is_unavailable(kind):
+    everybody = [{**AWAY, "person": person} for person in ("ada", "bob", "chen")]
+    roster, now = a_roster({"layers": [{"rotation": "berlin"}]}, unavailable=everybody), utc("2026-01-06T12:00")
+    recipient = Recipient(kind, {"rotation": "berlin", "schedule": "s"}[kind])
+    assert "nobody" in reach(recipient, roster, now)
+    rung = reach(recipient, roster, now, always=True)
+    assert rung.target == "pd-ada"
+    assert rung.because.endswith("and is rung although unavailable")
+
+
 # ---- overrides --------------------------------------------------------------------------------------------------
 
 SWAP = {"rotation": "berlin", "person": "dee", "starts": "2026-01-10T00:00", "ends": "2026-01-14T00:00"}

@@ -251,7 +251,7 @@ def test_an_alert_is_placed_with_the_policy_as_it_is_now():
     opened = where.opened
     assert opened.group == {"service": "checkout"}
     assert (opened.plan.policy, opened.plan.revision) == ("payments", "r1")
-    assert opened.plan.route == "no branch wants it, so the root route (rules.yaml:16)"
+    assert opened.plan.route == "the root route (rules.yaml:16), as no branch wants it"
     assert [level.name for level in opened.plan.levels] == ["L1", "L2", "L3"]
 
 

@@ -27,6 +27,12 @@ def the_page(story):
     return story.asked(Page)[-1].notice
 
 
+def test_a_title_says_nothing_twice():
+    grouped = RULES.replace("group_by: [service]", "group_by: [alertname]")
+    alone = replace(an_alert("BackupFailed"), labels={"alertname": "BackupFailed"})
+    assert the_page(Playbook(rules(grouped)).fires(alone)).title.startswith("SEV-3 BackupFailed (1 alert fires, ")
+
+
 def test_a_page_says_what_since_when_why_this_severity_why_you_and_what_next():
     notice = the_page(Playbook(rules()).fires(LINKED))
     assert notice.title == "SEV-2 checkout: HighErrorRate (1 alert fires, since 11:57 UTC)"
@@ -48,7 +54,7 @@ def test_a_page_says_what_since_when_why_this_severity_why_you_and_what_next():
 def test_it_links_to_what_is_an_address_and_nothing_else():
     notice = the_page(Playbook(replace(rules(), link_base="https://relay.example.com")).fires(LINKED))
     assert notice.links == {
-        "Relay INC-1": "https://relay.example.com/api/v1/incidents/INC-1",
+        "Relay INC-1": "https://relay.example.com/incidents/INC-1",
         "Runbook: HighErrorRate": "https://runbooks.example/HighErrorRate",
         "Query: HighErrorRate": "http://prometheus:9090/graph?g0.expr=x",
     }

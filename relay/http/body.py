@@ -1,0 +1,47 @@
+"""The body of a request: read within a size and a time, else refused in words."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+log = structlog.get_logger()
+
+READ_WITHIN = 60.0
+"""Seconds in which a body must have come. The largest takes 9 Mbit/s."""
+
+
+async def read_body(request: web.Request, most: int | None = None, within: float = READ_WITHIN) -> bytes:
+    """Give the whole body, of `most` bytes or what the application allows.
+
+    Only now is a sender told to go on that has asked whether to.
+    """
+    most = most or request.client_max_size
+    too_large = web.HTTPRequestEntityTooLarge(most, text=f"the body is larger than {most // 1024 // 1024} MiB")
+    if (request.content_length or 0) > most:
+        raise too_large
+    if most != request.client_max_size:
+        request = request.clone(client_max_size=most)
+    try:
+        async with asyncio.timeout(within):
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # the answer is still to come
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except TimeoutError:
+        raise web.HTTPServiceUnavailable(text=f"the body did not come within {within:g} s: send it again") from None
+    except ConnectionResetError:
+        log.warning("a sender hung up before its body was whole", path=request.match_info.route.resource)
+        raise web.HTTPBadRequest(text="the connection ended before the body") from None
+    except web.RequestPayloadError as error:
+        because = str(error).partition("\n")[0][:200]
+        log.warning("a body cannot be read", path=request.match_info.route.resource, because=because)
+        raise web.HTTPBadRequest(
+            text=f"the body is not what Content-Encoding or Transfer-Encoding says: {because}"
+        ) from None
+
+
+async def go_on_later(request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to `read_body`: who may not post, or posts too much, shall send nothing."""

@@ -1,0 +1,126 @@
+"""Bodies that are cut short, wrongly packed, too large or too slow, at every door that takes one."""
+
+import asyncio
+import gzip
+import json
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from hostile import FINE, webhook
+from service import HOOK, TOKENS, service
+
+from relay.http.body import read_body
+
+DOORS = {
+    "/api/v1/webhooks/alertmanager/prod": HOOK,
+    "/api/v1/incidents/INC-1/note": TOKENS["responder"],
+    "/api/v1/webhooks/pagerduty/main": "",
+}
+PACKED = gzip.compress(webhook(FINE))
+UNREADABLE = {
+    "not gzip": ("gzip", webhook(FINE)),
+    "corrupt gzip": ("gzip", PACKED[:30] + b"\0" * 20 + PACKED[50:]),
+    "gzip called deflate": ("deflate", PACKED),
+}
+
+
+@pytest.fixture
+async def relay(tmp_path):
+    async with service(tmp_path) as running:
+        yield running
+
+
+async def say(relay, head, body=b"", hang_up=False):
+    """Send bytes as they are; what is answered up to the end of its JSON, or nothing where the sender hangs up."""
+    reader, writer = await asyncio.open_connection(*relay.running.address)
+    writer.write("\r\n".join([*head, "", ""]).encode() + body)
+    await writer.drain()
+    if hang_up:
+        writer.close()
+        return b""
+    answer = await reader.readuntil(b"}")
+    writer.close()
+    return answer
+
+
+def post(path, secret, *headers):
+    return [f"POST {path} HTTP/1.1", "Host: relay", f"Authorization: Bearer {secret}", *headers]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_a_body_that_cannot_be_unpacked_is_refused_in_words(relay, door, name):
+    encoding, body = UNREADABLE[name]
+    headers = {"Authorization": f"Bearer {DOORS[door]}", "Content-Encoding": encoding}
+    status, said = await relay.ask("POST", door, body, headers=headers)
+    assert status == 400
+    assert said["error"].startswith("the body is not what Content-Encoding or Transfer-Encoding says: ")
+
+
+async def test_gzip_is_read_where_it_is_whole(relay):
+    path, secret = next(iter(DOORS.items()))
+    headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": "gzip"}
+    assert (await relay.ask("POST", path, PACKED, headers=headers))[0] == 200
+    assert (await relay.ask("POST", path, PACKED[:-20], headers=headers))[0] == 400
+
+
+async def test_a_sender_that_hangs_up_is_no_failure_of_ours(relay, capfd):
+    path, secret = next(iter(DOORS.items()))
+    await say(relay, post(path, secret, "Content-Length: 1000"), b"{", hang_up=True)
+
+    async with asyncio.timeout(5):
+        while 'status="400"} 1.0' not in (metrics := (await relay.ask("GET", "/metrics"))[1]):
+            await asyncio.sleep(0.01)
+    assert 'status="500"' not in metrics
+    said = "".join(capfd.readouterr())
+    assert "a sender hung up before its body was whole" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
+async def test_what_is_too_large_is_refused_before_it_is_sent(relay, expect):
+    path, secret = next(iter(DOORS.items()))
+    answer = await say(relay, post(path, secret, f"Content-Length: {64 * 1024 * 1024 + 1}", *expect))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "the body is larger than 64 MiB"
+
+
+async def test_only_who_may_post_is_told_to_go_on(relay):
+    path, secret = next(iter(DOORS.items()))
+    body = webhook(FINE)
+    head = (f"Content-Length: {len(body)}", "Expect: 100-continue")
+    assert (await say(relay, post(path, "wrong", *head))).startswith(b"HTTP/1.1 401 ")
+    assert (await say(relay, post(path, secret, *head), body)).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01" + b"\0" * 500,
+        b"GARBAGE " * 2500 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: " + b"x" * 20_000,
+    ],
+)
+async def test_what_is_no_http_is_told_to_nobody_but_who_debugs(relay, capfd, sent):
+    reader, writer = await asyncio.open_connection(*relay.running.address)
+    writer.write(sent)
+    await reader.read()
+    writer.close()
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    assert all("[debug" in line for line in said.splitlines() if line.startswith("20"))
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end():
+    async def take(request):
+        return web.Response(body=await read_body(request, within=0.05))
+
+    async def slow():
+        yield b"a"
+        await asyncio.Event().wait()
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    async with TestClient(TestServer(app)) as client, client.post("/", data=slow()) as answer:
+        assert (answer.status, await answer.text()) == (503, "the body did not come within 0.05 s: send it again")
