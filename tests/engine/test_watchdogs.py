@@ -121,7 +121,7 @@ async def listener():
     await server.close()
 
 
-async def test_a_sign_of_life_is_given_and_a_refusal_counted_without_the_address(tmp_path, listener, capsys):
+async def test_a_sign_of_life_is_given_and_a_refusal_counted_without_the_address(tmp_path, listener, capfd):
     heard, status, url = listener
     (tmp_path / "beat").write_text(url)
     async with service(tmp_path, heartbeat={"url_file": str(tmp_path / "beat"), "every": "1s"}) as relay:
@@ -129,7 +129,8 @@ async def test_a_sign_of_life_is_given_and_a_refusal_counted_without_the_address
         status[0] = 500
         await until(lambda: metric(relay, "relay_heartbeat_failures_total"))
     assert set(heard) == {("GET", "/s3cret-key", None, "")}
-    written = capsys.readouterr()
+    written = capfd.readouterr()
+    assert "no heartbeat" in written.err
     assert "s3cret" not in written.out + written.err
 
 
