@@ -21,7 +21,7 @@ def exposition(count: int) -> Exposition:
         (Path(directory) / "p.yaml").write_text("checks:\n" + "\n".join(lines) + "\n")
         checks = load(Path(directory))
     made = Exposition("here")
-    made.plan(checks, checks.checks.values())
+    list(made.plan(checks, checks.checks.values()))
     phases = {("probe_http_duration_seconds", f'phase="{phase}"'): 0.01 for phase in ("resolve", "connect", "tls")}
     plain = ("probe_success", "probe_duration_seconds", "probe_http_status_code", "probe_http_ssl", "probe_ip_protocol")
     samples = {**phases, **dict.fromkeys(((name, "") for name in plain), 1.0)}
