@@ -88,11 +88,13 @@ def _ip(*words):
 def locations(*names):
     """Give the locations by name; says which kind they are."""
     spaces = [Namespace(name, number) for number, name in enumerate(names, 1)]
+    begun = []
     try:
         try:
             if os.geteuid() != 0 or shutil.which("ip") is None:
                 raise PermissionError("needs root, and iproute2")
             for space in spaces:
+                begun.append(space)
                 space.make()
             print("locations are network namespaces")
             yield {space.name: space for space in spaces}
@@ -100,7 +102,7 @@ def locations(*names):
             print(f"locations are on loopback: no network namespaces here ({refused})")
             yield {name: Location(name) for name in names}
     finally:
-        for space in spaces:
+        for space in begun:
             space.remove()
 
 
@@ -149,16 +151,15 @@ def leading_to(host, port):
 
     async def serve(reader, writer):
         there, to_there = await asyncio.open_connection(host, port)
-        try:
-            await asyncio.gather(_hand_on(reader, to_there), _hand_on(there, writer), return_exceptions=True)
-        finally:
-            to_there.close()
+        await asyncio.gather(_hand_on(reader, to_there), _hand_on(there, writer), return_exceptions=True)
 
     return serve
 
 
 async def _hand_on(reader, writer):
-    while some := await reader.read(65536):
-        writer.write(some)
-        await writer.drain()
-    writer.write_eof()
+    try:
+        while some := await reader.read(65536):
+            writer.write(some)
+            await writer.drain()
+    finally:
+        writer.close()
