@@ -5,9 +5,11 @@ Python does not give back.
 """
 
 import asyncio
+import gc
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 from relay.config.complaints import Complaint, Rejected
 from synthetic.checks import Checks, load
@@ -25,10 +27,21 @@ async def load_apart(path: Path) -> Checks:
             await child.wait()
     if child.returncode:
         raise RuntimeError(f"the process that reads the probe files ended with {child.returncode}")
-    found: Checks | tuple[Complaint, ...] = await asyncio.to_thread(pickle.loads, told)
+    found: Checks | tuple[Complaint, ...] = await asyncio.to_thread(_unpickle, told)
     if isinstance(found, tuple):
         raise Rejected(found)
     return found
+
+
+def _unpickle(told: bytes) -> Any:
+    """Take over what was read, so that the garbage collector never looks at it: 70 ms each time for ten thousand."""
+    gc.collect()
+    gc.disable()
+    try:
+        return pickle.loads(told)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The worker as a process: files, worker, server, signals."""
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -196,7 +195,6 @@ async def serve(
                     raise
                 log.warning("the probe files are those pulled before", because=str(trouble))
     checks = await _read(rules)
-    gc.freeze()  # the collector would look at all of them again and again: 70 ms each time for ten thousand
     await Service(checks, rules, location, tokens, at_once, relay, etag).run(listen, ready, pushes)
 
 
