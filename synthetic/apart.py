@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from relay.config.complaints import Complaint, Rejected
+from relay.config.document import Place
 from synthetic.checks import Checks, load
 
 
 async def load_apart(path: Path) -> Checks:
     """Read and check the probe files of a directory, or the one file. Raises `Rejected`."""
     command = (sys.executable, "-m", "synthetic.apart", str(path))
-    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    except OSError as error:
+        raise _not_read(path, f"cannot be started: {error.strerror}") from None
     try:
         told, _ = await child.communicate()
     finally:
@@ -26,11 +30,16 @@ async def load_apart(path: Path) -> Checks:
             child.kill()
             await child.wait()
     if child.returncode:
-        raise RuntimeError(f"the process that reads the probe files ended with {child.returncode}")
+        raise _not_read(path, f"ended with {child.returncode}")
     found: Checks | tuple[Complaint, ...] = await asyncio.to_thread(_unpickle, told)
     if isinstance(found, tuple):
         raise Rejected(found)
     return found
+
+
+def _not_read(path: Path, why: str) -> Rejected:
+    problem = f"the process that reads the probe files {why}"
+    return Rejected([Complaint(Place(str(path), 0), problem, "look at this machine's memory, and at its log")])
 
 
 def _unpickle(told: bytes) -> Any:

@@ -150,7 +150,7 @@ class Writer:
     async def _lines(self) -> AsyncIterator[str]:
         """Every sample, as a line of the text format."""
         async for piece in written(self._exposition):
-            for number, line in enumerate(piece.decode().splitlines()):
+            for number, line in enumerate(piece.decode().split("\n")):
                 if line and not line.startswith("#"):
                     yield line
                 if number % STEP == STEP - 1:

@@ -1,7 +1,9 @@
 """Files that are taken anew: probes go on meanwhile, and what stays as it is stays known."""
 
 import asyncio
+import sys
 
+import pytest
 from places import answering, certificate, listening, ok
 from test_worker import FAST, Site, shop, told, until, value, working
 
@@ -44,6 +46,15 @@ async def test_two_reloads_at_once_come_one_after_the_other(tmp_path):
     (tmp_path / "p.yaml").write_text("checks: [{name: b, kind: tcp, target: '127.0.0.1:1'}]")
     assert await asyncio.gather(service.reload(), service.reload()) == [None, None]
     assert [check.name for check, _ in service.worker.mine()] == ["b"]
+
+
+@pytest.mark.parametrize(("program", "said"), [("/bin/false", "ended with 1"), ("/nowhere", "cannot be started")])
+async def test_files_that_nothing_could_read_change_nothing(tmp_path, monkeypatch, program, said):
+    (tmp_path / "p.yaml").write_text("checks: [{name: a, kind: tcp, target: '127.0.0.1:1'}]")
+    service = Service(load(tmp_path), tmp_path, "fra", Tokens(), 10)
+    monkeypatch.setattr(sys, "executable", program)
+    assert said in str(await service.reload())
+    assert [check.name for check, _ in service.worker.mine()] == ["a"]
 
 
 async def test_a_check_that_only_moved_in_its_file_stays_known(tmp_path):

@@ -22,7 +22,7 @@ from synthetic.cli import main
 from synthetic.exposition import Exposition
 from synthetic.push import Receiver
 from synthetic.remote_write import FORGOTTEN, WRITES, Writer, WriteRequest, follow
-from synthetic.run import Result
+from synthetic.run import Result, label
 from synthetic.watch import Watch
 
 CHECKS = """
@@ -30,6 +30,8 @@ checks:
   - {name: way, kind: tcp, target: '127.0.0.1:1', service: 'a "b" \\c', interval: 200ms, timeout: 100ms}
 """
 NOON = WallClock().now()
+STRANGE = "CN=a\u2028b\x85c\rd\x1ce\nf # {} \\"
+"""What a certificate may say: a text with characters that end lines elsewhere."""
 
 
 class Strict:
@@ -57,10 +59,10 @@ class Strict:
         return web.Response(status=status, text="out of bounds", headers={"Location": "http://elsewhere/", **more})
 
     def _keep(self, series):
-        names = [label.name for label in series.labels]
+        names = [one.name for one in series.labels]
         assert names == sorted(set(names))
-        assert all(label.value for label in series.labels)
-        labels = {label.name: label.value for label in series.labels}
+        assert all(one.value for one in series.labels)
+        labels = {one.name: one.value for one in series.labels}
         assert {"__name__", "job", "location"} <= labels.keys()
         [sample] = series.samples
         key = tuple(sorted(labels.items()))
@@ -94,7 +96,11 @@ def see(exposition, directory, reason="", name="way"):
     (directory / "probes.yaml").write_text(CHECKS.replace("name: way", f"name: {name}"))
     checks = load(directory)
     list(exposition.plan(checks, checks.checks.values()))
-    samples = {("probe_success", ""): float(not reason), ("probe_duration_seconds", ""): math.inf}
+    samples = {
+        ("probe_success", ""): float(not reason),
+        ("probe_duration_seconds", ""): math.inf,
+        ("probe_ssl_last_chain_info", label("subject", STRANGE)): 1.0,
+    }
     result = Result(not reason, reason, "", NOON, 0.1, samples, ())
     for check in checks.checks.values():
         exposition.take(check, result, Watch(check.confirm), 0.0, NOON)
@@ -115,6 +121,7 @@ async def test_a_round_tells_everything_and_marks_what_is_not_told_any_more(tmp_
         await once(writer)
         assert strict.value("probe_success", check="way", service='a "b" \\c', location="eu") == 0
         assert strict.value("probe_duration_seconds") == math.inf
+        assert strict.value("probe_ssl_last_chain_info", subject=STRANGE) == 1
         assert strict.value("probe_failure_info", reason="connect_refused") == 1
         assert strict.value("python_info", job="relay-synthetic", location="eu") == 1
         see(exposition, tmp_path)
