@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _NETWORK = "198.18"  # RFC 2544: for tests of networks, and nobody's
+_BLOCK = 4 * (os.getpid() % 60)
+"""Where our networks begin: others may test on this machine at the same time."""
 _NOBODY = "02:00:00:00:00:99"
 NAME_SERVER = 52
 """The number of the way to a location's own name server, on DNS' port."""
@@ -47,7 +49,7 @@ class Namespace(Location):
         super().__init__(name)
         self._space = f"relay-{name}-{os.getpid()}"
         self._outside = f"r{name}{os.getpid() % 100000}"
-        self._net = f"{_NETWORK}.{number}"
+        self._net = f"{_NETWORK}.{_BLOCK + number}"
         self.address = f"{self._net}.250"
         self.command = ("ip", "netns", "exec", self._space)
 
