@@ -10,11 +10,11 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import islice
 
 from synthetic.certificates import measure_certificate, untrusted
 from synthetic.kinds import Tls
@@ -158,9 +158,33 @@ async def encrypt(connection: Connection, tls: Tls, host: str, run: Run, alpn: s
     measure_certificate(found, tls, run)
 
 
-@lru_cache(maxsize=256)
+_contexts: dict[tuple[Tls, str], ssl.SSLContext] = {}
+CONTEXTS = 256
+"""How many are kept."""
+
+
 def context_of(tls: Tls, alpn: str = "") -> ssl.SSLContext:
     """A context for each way of trusting: making one reads all certificates of the system. Raises `Failed`."""
+    found = _contexts.get((tls, alpn))
+    if found is None:
+        found = _make_context(tls, alpn)
+        if len(_contexts) >= CONTEXTS:
+            _contexts.clear()
+        _contexts[tls, alpn] = found
+    return found
+
+
+def renew_contexts(wanted: Iterable[tuple[Tls, str]]) -> None:
+    """Read files of certificates anew. It takes long, and may be done in a thread."""
+    fresh = {}
+    for tls, alpn in islice(wanted, CONTEXTS):
+        with suppress(Failed):  # each probe that needs it will say so
+            fresh[tls, alpn] = _make_context(tls, alpn)
+    _contexts.clear()
+    _contexts.update(fresh)
+
+
+def _make_context(tls: Tls, alpn: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.cert_file:
@@ -175,8 +199,3 @@ def context_of(tls: Tls, alpn: str = "") -> ssl.SSLContext:
     if alpn:
         context.set_alpn_protocols([alpn])
     return context
-
-
-def forget_contexts() -> None:
-    """Read files of certificates anew, next time."""
-    context_of.cache_clear()

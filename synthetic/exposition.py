@@ -6,7 +6,7 @@ seconds, and falsify what it measures.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from synthetic.checks import Check, Checks
@@ -90,34 +90,65 @@ class Exposition:
         self._lines: dict[str, dict[str, str]] = {name: {} for name in HELP}
         """Metric to check to its lines."""
         self._labels: dict[str, str] = {}
+        self._planned: dict[str, Check] = {}
         self._told: dict[str, set[str]] = {}
         """Check to the metrics that its last run has measured."""
         self._runs: dict[str, dict[str, int]] = {}
 
-    def plan(self, checks: Checks, mine: Iterable[Check]) -> None:
-        """Tell of what the files name; forget checks that are gone."""
+    def plan(self, checks: Checks, mine: Iterable[Check]) -> Iterator[None]:
+        """Tell of what the files name; forget what is known of checks that are gone, or others now.
+
+        It is done step by step, so that others may get their turn in between.
+        """
         here = {check.name: check for check in mine}
-        for of_check in self._lines.values():
-            for name in of_check.keys() - here.keys():
-                del of_check[name]
-        self._runs = {name: self._runs.get(name, dict.fromkeys(_KEPT, 0)) for name in here}
-        self._told = {name: told for name, told in self._told.items() if name in here}
-        self._labels = {name: self._describe(check) for name, check in here.items()}
-        for name, check in here.items():
-            self._put(name, "probe_check_interval_seconds", check.interval.total_seconds())
-            self._put_runs(name)
+        for number, name in enumerate(self._planned.keys() - here.keys()):
+            self._forget(name)
+            if number % AT_ONCE == 0:
+                yield
+        for number, (name, check) in enumerate(here.items()):
+            if self._planned.get(name) is not check:
+                self._begin(check)
+            if number % AT_ONCE == 0:
+                yield
+        self._planned = here
+        yield from self._name(checks)
+
+    def _begin(self, check: Check) -> None:
+        """Tell of a check that is new, or that has changed."""
+        name, labels = check.name, self._describe(check)
+        if self._labels.get(name) != labels:
+            self._forget(name)
+        for metric in _LASTING:  # it was measured by what the check was
+            self._lines[metric].pop(name, None)
+        self._labels[name] = labels
+        self._runs.setdefault(name, dict.fromkeys(_KEPT, 0))
+        self._put(name, "probe_check_interval_seconds", check.interval.total_seconds())
+        self._put_runs(name)
+
+    def _forget(self, name: str) -> None:
+        for metric, of_check in self._lines.items():
+            if metric not in _NAMED:
+                of_check.pop(name, None)
+        self._labels.pop(name, None)
+        self._told.pop(name, None)
+        self._runs.pop(name, None)
+
+    def _name(self, checks: Checks) -> Iterator[None]:
+        """Tell of all that the files name, whoever runs it."""
         own = label("location", self._location)
-        self._lines["probe_check_info"] = {
-            name: f"probe_check_info{{{_of(check)},{own}}} 1" for name, check in checks.checks.items()
-        }
-        self._lines["probe_dependency_info"] = {
-            name: "\n".join(
-                f"probe_dependency_info{{{label('check', name)},{label('depends_on', other)},{own}}} 1"
-                for other in check.depends_on
-            )
-            for name, check in checks.checks.items()
-            if check.depends_on
-        }
+        infos: dict[str, str] = {}
+        dependencies: dict[str, str] = {}
+        for number, (name, check) in enumerate(checks.checks.items()):
+            infos[name] = f"probe_check_info{{{_of(check)},{own}}} 1"
+            if check.depends_on:
+                dependencies[name] = "\n".join(
+                    f"probe_dependency_info{{{label('check', name)},{label('depends_on', other)},{own}}} 1"
+                    for other in check.depends_on
+                )
+            if number % AT_ONCE == 0:
+                yield
+        self._lines["probe_check_info"] = infos
+        self._lines["probe_dependency_info"] = dependencies
         self._lines["probe_location_info"] = {
             name: f"probe_location_info{{{label('location', name)}}} 1"
             for name in sorted(checks.locations | {self._location})
@@ -183,6 +214,8 @@ class Exposition:
         )
 
 
+_NAMED = ("probe_check_info", "probe_dependency_info", "probe_location_info")
+"""What is told of the files, and not of the runs here."""
 _LASTING = frozenset({"probe_ssl_earliest_cert_expiry"})
 """What a run that does not measure it leaves as it is: a certificate expires even while nobody can connect."""
 

@@ -1,9 +1,9 @@
 """Metrics pushed to a Pushgateway, for places where Prometheus cannot come: https://github.com/prometheus/pushgateway."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import aiohttp
@@ -17,34 +17,43 @@ log = structlog.get_logger()
 JOB = "relay-synthetic"
 TIMEOUT = 10.0
 PUSHES = Counter("relay_synthetic_pushes", "Metrics pushed to the Pushgateway, by result.", ["result"])
+AGAIN = 429
 
 
 @dataclass(frozen=True, slots=True)
-class Pushgateway:
+class Receiver:
     """Where to push to, and how often."""
 
     url: str
     every: float
     """Seconds."""
-    token: str = ""
+    token: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def address(self, location: str) -> str:
-        """Where the group of a location is."""
-        return f"{self.url.rstrip('/')}/metrics/job/{JOB}/location/{quote(location, safe='')}"
+    def session(self) -> aiohttp.ClientSession:
+        """A session that shows the token."""
+        token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return aiohttp.ClientSession(headers={**self.headers, **token}, timeout=aiohttp.ClientTimeout(TIMEOUT))
 
 
 class NotPushed(Exception):
-    """The Pushgateway did not take it. The message says why."""
+    """The receiver did not take it. The message says why."""
+
+    def __init__(self, text: str, again: bool = True, after: float = 0.0) -> None:
+        super().__init__(text)
+        self.again = again
+        """Whether the same may be taken later, and after how many seconds; 0 when it does not say."""
+        self.after = after
 
 
-async def follow(exposition: Exposition, location: str, gateway: Pushgateway) -> None:
+async def follow(exposition: Exposition, location: str, gateway: Receiver) -> None:
     """Push until cancelled; then take back what was pushed, as what is not scraped any more is gone, too."""
-    headers = {"Authorization": f"Bearer {gateway.token}"} if gateway.token else {}
-    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(TIMEOUT)) as session:
+    group = f"{gateway.url.rstrip('/')}/metrics/job/{JOB}/location/{quote(location, safe='')}"
+    async with gateway.session() as session:
         try:
             while True:
                 try:
-                    await _ask(session, "PUT", gateway.address(location), written(exposition))
+                    await ask(session, "PUT", group, written(exposition), {"Content-Type": TEXT})
                     PUSHES.labels("success").inc()
                 except NotPushed as trouble:
                     PUSHES.labels("failure").inc()
@@ -52,7 +61,7 @@ async def follow(exposition: Exposition, location: str, gateway: Pushgateway) ->
                 await asyncio.sleep(gateway.every)
         finally:
             with suppress(NotPushed):
-                await _ask(session, "DELETE", gateway.address(location), None)
+                await ask(session, "DELETE", group)
 
 
 async def written(exposition: Exposition) -> AsyncIterator[bytes]:
@@ -62,14 +71,24 @@ async def written(exposition: Exposition) -> AsyncIterator[bytes]:
     yield generate_latest(REGISTRY)
 
 
-async def _ask(session: aiohttp.ClientSession, method: str, url: str, body: AsyncIterator[bytes] | None) -> None:
-    """Raises `NotPushed`."""
+async def ask(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    body: AsyncIterator[bytes] | bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Ask a receiver to take something. Raises `NotPushed`."""
     try:
-        async with session.request(
-            method, url, data=body, headers={"Content-Type": TEXT}, allow_redirects=False
-        ) as answer:
-            if answer.status >= 300:
-                said = " ".join((await answer.text(errors="replace")).split())[:200]
-                raise NotPushed(f"the Pushgateway answers {answer.status}: {said}")
+        async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
+            if answer.status < 300:
+                return
+            said = " ".join((await answer.content.read(1000)).decode(errors="replace").split())[:200]
+            after = answer.headers.get("Retry-After", "")
+            raise NotPushed(
+                f"the receiver answers {answer.status}: {said}",
+                answer.status >= 500 or answer.status == AGAIN,
+                float(after) if after.isascii() and after.isdigit() else 0.0,
+            )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise NotPushed(f"the Pushgateway cannot be asked ({type(error).__name__})") from None
+        raise NotPushed(f"the receiver cannot be asked ({type(error).__name__})") from None

@@ -3,8 +3,8 @@
 import base64
 import hmac
 import html
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
 from aiohttp import web
 from prometheus_client import Gauge
@@ -31,6 +31,8 @@ class Asked(BaseModel):
 
     checks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    because: Literal["asked", "suspected"] = "asked"
+    """`suspected`: by a worker elsewhere, which asks others already."""
 
     @model_validator(mode="after")
     def _something(self) -> "Asked":
@@ -42,8 +44,15 @@ class Asked(BaseModel):
 class Server:
     """Answers for one worker. `reload` takes the files anew, and gives what is wrong with them."""
 
-    def __init__(self, worker: Worker, token: str, reload: Callable[[], Rejected | None]) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        token: str,
+        reload: Callable[[], Awaitable[Rejected | None]],
+        token_of_peers: str = "",
+    ) -> None:
         self._worker = worker
+        self._token_of_peers = token_of_peers
         self._token = token
         self._reload = reload
 
@@ -79,7 +88,7 @@ class Server:
         except ValueError as wrong:
             return web.Response(status=400, text=f"{wrong}\n")
         if inquiry.shows_secrets:  # else anybody could have them sent to a server of their own
-            self._require(request, f'the module "{inquiry.module}" shows secrets to its target: ')
+            self._require(request, why=f'the module "{inquiry.module}" shows secrets to its target: ')
         remembered = await self._worker.ask(inquiry)
         if remembered is None:
             return web.Response(status=503, text="too many probes are running: ask again later\n")
@@ -131,7 +140,7 @@ class Server:
     async def reload(self, request: web.Request) -> web.Response:
         """Take the files anew."""
         self._require(request)
-        if rejected := self._reload():
+        if rejected := await self._reload():
             return web.json_response({"error": str(rejected)}, status=422)
         return web.json_response({"status": "reloaded"})
 
@@ -157,7 +166,7 @@ class Server:
 
     async def run(self, request: web.Request) -> web.Response:
         """Run checks now, and tell what came of it."""
-        self._require(request)
+        self._require(request, self._token_of_peers)
         try:
             asked = Asked.model_validate_json(await request.read())
         except ValidationError as wrong:
@@ -165,15 +174,18 @@ class Server:
         if missing := self._worker.unknown(asked.checks, asked.tags):
             return web.json_response({"error": f"there is no such check or tag here: {', '.join(missing)}"}, status=404)
         names = [*asked.checks, *self._worker.tagged(asked.tags)]
+        if asked.because == "suspected":
+            self._worker.told_of(names)
         results = await self._worker.run_now(dict.fromkeys(names))
         told = [describe(check, result, self._worker.location) for check, result in results]
         return web.json_response({"location": self._worker.location, "results": told})
 
-    def _require(self, request: web.Request, why: str = "") -> None:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not self._token:
+    def _require(self, request: web.Request, another: str = "", why: str = "") -> None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
+        wanted = [token.encode() for token in (self._token, another) if token]
+        if not wanted:
             raise web.HTTPForbidden(text=f"{why}this worker has no token: start it with --token-file")
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode()):
+        if not any([hmac.compare_digest(given, token) for token in wanted]):
             raise web.HTTPUnauthorized(text=f"{why}the token is missing, or another one")
 
 

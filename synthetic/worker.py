@@ -8,8 +8,10 @@ import asyncio
 import hashlib
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -31,6 +33,8 @@ BROWSERS_AT_ONCE = 2
 """Browsers at the same time: each needs a processor and some 300 MiB."""
 FRESH = 5.0
 """Seconds for which what is looked at because something else fails need not be looked at again."""
+STEP = 200
+"""Checks that are taken over before others get their turn."""
 
 
 class Worker:
@@ -62,26 +66,39 @@ class Worker:
         self._began: dict[str, float] = {}
         """When the run of a check that is under way, or the last one, was begun."""
         self._ended: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        """Until when others, who have told us of a failure, are not told of ours."""
         self._changed = asyncio.Event()
         self._mine: dict[str, Check] = {}
         self.checks = checks
-        self.take(checks)
+        deque(self._take(checks), maxlen=0)
 
-    def take(self, checks: Checks) -> None:
-        """Take other checks; what is known of those that stay as they are is kept."""
-        mine = {check.name: check for check in checks.at(self.location)}
-        same = {name for name, check in mine.items() if self._mine.get(name) == check}
-        self._watches = {
-            name: self._watches[name] if name in same else Watch(check.confirm) for name, check in mine.items()
-        }
-        self.checks, self._mine = checks, mine
-        self.exposition.plan(checks, mine.values())
-        self._due = [one for one in self._due if one[2] in same]
+    async def take(self, checks: Checks) -> None:
+        """Take other checks, while probes run; what is known of those that stay as they are is kept."""
+        for _ in self._take(checks):
+            await asyncio.sleep(0)
+
+    def _take(self, checks: Checks) -> Iterator[None]:
+        mine: dict[str, Check] = {}
+        watches: dict[str, Watch] = {}
+        for number, check in enumerate(checks.at(self.location)):
+            before = self._mine.get(check.name)
+            if before and _same(before, check):
+                mine[check.name], watches[check.name] = before, self._watches[check.name]
+            else:
+                mine[check.name], watches[check.name] = check, Watch(check.confirm)
+            if number % STEP == 0:
+                yield
+        fresh = {name for name, check in mine.items() if check is not self._mine.get(name)}
+        self._mine, self._watches = mine, watches
+        self.checks = replace(checks, checks={**checks.checks, **mine})
+        self._due = [one for one in self._due if one[2] in mine and one[2] not in fresh]
         heapq.heapify(self._due)
-        now = _time()
-        for name in mine.keys() - same:
-            self._push(_next(mine[name], self.location, now), name, planned=True)
-        self._changed.set()
+        yield from self.exposition.plan(self.checks, mine.values())
+        for number, name in enumerate(fresh):
+            self._push(_next(mine[name], self.location, _time()), name, planned=True)
+            if number % STEP == 0:
+                yield
 
     async def run(self) -> None:
         """Run checks until cancelled."""
@@ -128,6 +145,12 @@ class Worker:
         here = {tag for check in self._mine.values() for tag in check.tags}
         return [*(name for name in names if name not in self._mine), *(tag for tag in tags if tag not in here)]
 
+    def told_of(self, names: Iterable[str]) -> None:
+        """Somebody elsewhere sees these fail, and asks others already: what comes of it here is not asked on."""
+        for name in names:
+            if check := self._mine.get(name):
+                self._told[name] = _time() + check.timeout.total_seconds() + FRESH
+
     def tagged(self, tags: Sequence[str]) -> list[str]:
         """Names of the checks here that have one of the tags."""
         return [name for name, check in self._mine.items() if set(tags) & set(check.tags)]
@@ -170,7 +193,7 @@ class Worker:
         self._ended[check.name] = _time()
         self.history.add(check.name, check.target, result)
         watch = self._watches.get(check.name)
-        if watch is None or self._mine.get(check.name) != check:
+        if watch is None or self._mine.get(check.name) is not check:
             return result
         before, now = watch.state, self._clock.now()
         again = watch.take(result.success, now)
@@ -189,7 +212,8 @@ class Worker:
         for name in dict.fromkeys((*controls, *check.depends_on)):
             if name != check.name and _time() - self._ended.get(name, -FRESH) >= FRESH:
                 self._push(_time(), name, planned=False)
-        self._suspected(check)
+        if self._told.get(check.name, 0.0) < _time():
+            self._suspected(check)
 
     def _push(self, due: float, name: str, planned: bool) -> None:
         heapq.heappush(self._due, (due, next(self._numbers), name, planned))
@@ -199,6 +223,11 @@ class Worker:
 def _time() -> float:
     """The loop's own clock, which is never set."""
     return asyncio.get_running_loop().time()
+
+
+def _same(before: Check, check: Check) -> bool:
+    """Whether a check has not changed, wherever it stands in its file."""
+    return before == check.model_copy(update={"place": before.place})
 
 
 def _next(check: Check, location: str, after: float) -> float:

@@ -8,9 +8,16 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 _NETWORK = "198.18"  # RFC 2544: for tests of networks, and nobody's
+_BLOCK = 4 * (os.getpid() % 60)
+"""Where our networks begin: others may test on this machine at the same time."""
 _NOBODY = "02:00:00:00:00:99"
+NAME_SERVER = 52
+"""The number of the way to a location's own name server, on DNS' port."""
+_NETNS = Path("/etc/netns")
+"""What `ip netns exec` lays over /etc."""
 
 
 class Location:
@@ -19,6 +26,7 @@ class Location:
     command = ()
     address = "127.0.0.1"
     hole_reason = "http_timeout"
+    has_name_server = False
 
     def __init__(self, name):
         self.name = name
@@ -35,12 +43,13 @@ class Namespace(Location):
     """A network namespace, with a pair of interfaces between it and the machine, and an address for each way."""
 
     hole_reason = "connect_timeout"
+    has_name_server = True
 
     def __init__(self, name, number):
         super().__init__(name)
         self._space = f"relay-{name}-{os.getpid()}"
         self._outside = f"r{name}{os.getpid() % 100000}"
-        self._net = f"{_NETWORK}.{number}"
+        self._net = f"{_NETWORK}.{_BLOCK + number}"
         self.address = f"{self._net}.250"
         self.command = ("ip", "netns", "exec", self._space)
 
@@ -52,8 +61,14 @@ class Namespace(Location):
         _ip("-n", self._space, "addr", "add", f"{self.address}/24", "dev", "eth0")
         for name in ("lo", "eth0"):
             _ip("-n", self._space, "link", "set", name, "up")
+        (_NETNS / self._space).mkdir(parents=True)
+        # use-vc: by TCP, as everything else goes here
+        (_NETNS / self._space / "resolv.conf").write_text(
+            f"nameserver {self._net}.{NAME_SERVER + 1}\noptions use-vc timeout:1 attempts:1\n"
+        )
 
     def remove(self):
+        shutil.rmtree(_NETNS / self._space, ignore_errors=True)
         subprocess.run(["ip", "netns", "delete", self._space], check=False, capture_output=True)
 
     def address_of_way(self, number):
@@ -75,11 +90,13 @@ def _ip(*words):
 def locations(*names):
     """Give the locations by name; says which kind they are."""
     spaces = [Namespace(name, number) for number, name in enumerate(names, 1)]
+    begun = []
     try:
         try:
             if os.geteuid() != 0 or shutil.which("ip") is None:
                 raise PermissionError("needs root, and iproute2")
             for space in spaces:
+                begun.append(space)
                 space.make()
             print("locations are network namespaces")
             yield {space.name: space for space in spaces}
@@ -87,17 +104,17 @@ def locations(*names):
             print(f"locations are on loopback: no network namespaces here ({refused})")
             yield {name: Location(name) for name in names}
     finally:
-        for space in spaces:
+        for space in begun:
             space.remove()
 
 
 class Way:
     """How a location reaches a server: well, slow, refused, a hole (packets vanish), or broken (it is hung up on)."""
 
-    def __init__(self, serve, location, number, context=None):
+    def __init__(self, serve, location, number, context=None, port=0):
         self._serve, self._location, self._context = serve, location, context
         self.address = location.address_of_way(number)
-        self.port = 0
+        self.port = port
         self.mood = "well"
         self._server = None
 
@@ -129,3 +146,22 @@ class Way:
             pass  # a task of a connection has nobody who waits for it
         finally:
             writer.close()
+
+
+def leading_to(host, port):
+    """Serve by handing everything on to another server, and back."""
+
+    async def serve(reader, writer):
+        there, to_there = await asyncio.open_connection(host, port)
+        await asyncio.gather(_hand_on(reader, to_there), _hand_on(there, writer), return_exceptions=True)
+
+    return serve
+
+
+async def _hand_on(reader, writer):
+    try:
+        while some := await reader.read(65536):
+            writer.write(some)
+            await writer.drain()
+    finally:
+        writer.close()

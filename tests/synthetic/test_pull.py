@@ -1,7 +1,9 @@
 """Workers that pull their files from Relay."""
 
 import asyncio
+import json
 import sys
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -10,7 +12,8 @@ from aiohttp.test_utils import TestServer
 from service import TOKENS, service
 
 from relay.demo.processes import free_port
-from synthetic.pull import NotPulled, pull
+from synthetic.checks import load
+from synthetic.pull import MOST_BYTES, NotPulled, Unusable, pull
 
 pytestmark = pytest.mark.servers
 
@@ -25,14 +28,14 @@ async def test_files_come_once_and_again_when_they_change(tmp_path):
     there, here = tmp_path / "rules" / "probes", tmp_path / "here"
     (there / "eu").mkdir(parents=True)
     (there / "a.yaml").write_text(CHECK % "a")
-    (there / "eu" / "b.yml").write_text(CHECK % "Störung")
+    (there / "eu" / "b.yml").write_text(f"# Störung\n{CHECK % 'b'}")
     async with service(tmp_path) as relay, aiohttp.ClientSession() as session:
 
         async def ask(etag):
             return await pull(address(relay), TOKENS["viewer"], etag, here, session)
 
         first = await ask("")
-        assert (here / "eu" / "b.yml").read_text() == CHECK % "Störung"
+        assert (here / "eu" / "b.yml").read_text() == f"# Störung\n{CHECK % 'b'}"
         (here / "a.yaml").write_text("touched")
         assert await ask(first) == first
         assert (here / "a.yaml").read_text() == "touched"  # nothing was sent
@@ -44,23 +47,66 @@ async def test_files_come_once_and_again_when_they_change(tmp_path):
         assert (await relay.ask("GET", "/api/v1/probes"))[0] == 401
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["<html>", "[]", '{"files": {"../out.yaml": ""}}', '{"files": {"/out.yaml": ""}}', '{"files": {"a.sh": ""}}'],
-)
-async def test_what_is_no_set_of_files_changes_nothing(tmp_path, body):
-    app = web.Application()
+@asynccontextmanager
+async def relay_that_answers(*answers):
+    """Something at the address of a Relay, which answers with these in turn."""
+    left = list(answers)
 
     async def answer(request):
-        return web.Response(text=body)
+        return web.Response(body=left.pop(0) if left else b"", headers={"ETag": f'"{len(left)}"'})
 
+    app = web.Application()
     app.router.add_get("/api/v1/probes", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>",
+        "[]",
+        '{"files": {"../out.yaml": ""}}',
+        '{"files": {"/out.yaml": ""}}',
+        '{"files": {"a.sh": ""}}',
+        "[" * 200_000,
+    ],
+)
+async def test_what_is_no_set_of_files_changes_nothing(tmp_path, body):
     (tmp_path / "a.yaml").write_text("kept")
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+    async with relay_that_answers(body.encode()) as url, aiohttp.ClientSession() as session:
         with pytest.raises(NotPulled, match="no probe files"):
-            await pull(str(server.make_url("/")), "t", "", tmp_path, session)
+            await pull(url, "t", "", tmp_path, session)
     assert [path.name for path in tmp_path.parent.rglob("out.yaml")] == []
     assert (tmp_path / "a.yaml").read_text() == "kept"
+
+
+async def test_an_answer_that_does_not_end_is_not_read_to_its_end(tmp_path):
+    sent = 0
+
+    async def much():
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b" " * 1024 * 1024
+
+    async with relay_that_answers(much()) as url, aiohttp.ClientSession() as session:
+        with pytest.raises(NotPulled, match=f"more than {MOST_BYTES} bytes"):
+            await pull(url, "t", "", tmp_path / "here", session)
+    assert sent < 2 * MOST_BYTES // 1024 // 1024
+
+
+async def test_files_that_cannot_be_used_do_not_take_the_place_of_good_ones(tmp_path):
+    good = json.dumps({"files": {"a.yaml": CHECK % "a", "eu/b.yaml": CHECK % "b"}})
+    bad = json.dumps({"files": {"a.yaml": "checks:\n  - {name: a, kind: gopher}\n", "c.yaml": CHECK % "c"}})
+    async with relay_that_answers(good.encode(), bad.encode()) as url, aiohttp.ClientSession() as session:
+        assert await pull(url, "t", "", tmp_path / "here", session) == "1"
+        with pytest.raises(Unusable, match=r"cannot be used:\na.yaml:2:") as refused:
+            await pull(url, "t", "1", tmp_path / "here", session)
+    assert refused.value.etag == "0"  # and so they are not asked for again
+    assert load(tmp_path / "here").checks.keys() == {"a", "b"}
+    left = [str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*") if path.is_file()]
+    assert sorted(left) == [".pulled-from-relay", "a.yaml", "eu/b.yaml"]
 
 
 async def test_files_of_somebody_are_not_overwritten(tmp_path):

@@ -13,7 +13,7 @@ from relay.demo.processes import free_port
 from relay.demo.programs import need
 from synthetic.checks import load
 from synthetic.exposition import Exposition
-from synthetic.push import NotPushed, Pushgateway, _ask, follow, written
+from synthetic.push import NotPushed, Receiver, ask, follow, written
 
 CHECKS = "checks:\n  - {name: way, kind: tcp, target: '127.0.0.1:1', interval: 200ms, timeout: 100ms}\n"
 
@@ -76,9 +76,9 @@ async def test_a_pushgateway_that_is_gone_or_refuses_harms_nothing(tmp_path, cap
     app = web.Application()
     app.router.add_route("*", "/metrics/job/relay-synthetic/location/eu", take)
     exposition = Exposition("eu")
-    exposition.plan(checks, checks.checks.values())
+    list(exposition.plan(checks, checks.checks.values()))
     async with TestServer(app) as server, asyncio.TaskGroup() as tasks:
-        gateway = Pushgateway(str(server.make_url("/")), 0.01, "of-ours")
+        gateway = Receiver(str(server.make_url("/")), 0.01, "of-ours")
         pushing = tasks.create_task(follow(exposition, "eu", gateway))
         async with asyncio.timeout(5):
             await told.wait()
@@ -86,4 +86,4 @@ async def test_a_pushgateway_that_is_gone_or_refuses_harms_nothing(tmp_path, cap
     assert answers == []
     async with aiohttp.ClientSession() as session:
         with pytest.raises(NotPushed, match="cannot be asked"):
-            await _ask(session, "PUT", f"http://127.0.0.1:{free_port()}/", written(exposition))
+            await ask(session, "PUT", f"http://127.0.0.1:{free_port()}/", written(exposition))

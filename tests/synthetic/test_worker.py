@@ -37,8 +37,8 @@ async def working(tmp_path, text, location="fra", **more):
     (tmp_path / "probes.yaml").write_text(text)
     worker = Worker(load(tmp_path), location, WallClock(), **more)
 
-    def reload():
-        worker.take(load(tmp_path))
+    async def reload():
+        await worker.take(load(tmp_path))
 
     server = TestServer(Server(worker, TOKEN, reload).build())
     await server.start_server()
