@@ -1,5 +1,6 @@
 """The only place that reads the wall clock."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -11,6 +12,10 @@ class Clock(Protocol):
         """Say what time it is, in UTC."""
         ...
 
+    def elapsed(self) -> float:
+        """Say how many seconds have passed since some moment: setting the clock does not change that."""
+        ...
+
 
 class WallClock:
     """Real time."""
@@ -19,12 +24,21 @@ class WallClock:
         """Say what time it is, in UTC."""
         return datetime.now(UTC)
 
+    def elapsed(self) -> float:
+        """Say how many seconds have passed, as the machine counts them."""
+        return time.monotonic()
+
 
 class ManualClock:
     """Time that moves only when a test or a simulation moves it."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start
+        self._elapsed = 0.0
+
+    def elapsed(self) -> float:
+        """Say how many seconds it was moved forward; what it was moved back was only set."""
+        return self._elapsed
 
     def now(self) -> datetime:
         """Say what time it was last set to."""
@@ -32,8 +46,9 @@ class ManualClock:
 
     def advance(self, by: timedelta) -> None:
         """Move time, forward or (as real clocks do) back."""
-        self._now += by
+        self.set(self._now + by)
 
     def set(self, to: datetime) -> None:
         """Say what time it is from now on."""
+        self._elapsed += max(0.0, (to - self._now).total_seconds())
         self._now = to
