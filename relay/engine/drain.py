@@ -84,6 +84,8 @@ def decide_stored(
     transaction: Transaction, bodies: Sequence[Received], rules: Rules, now: datetime, drained: Drained
 ) -> None:
     """Decide webhooks that are in the inbox."""
+    if sum(len(body.body) for body in bodies) > MOST_BYTES:
+        transaction.take_time()
     webhooks = [found for body in bodies if (found := _read(transaction, body, drained))]
     _decide_all(transaction, webhooks, rules, now, drained)
     transaction.inbox.decided([body.id for body in bodies])

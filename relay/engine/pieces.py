@@ -64,14 +64,15 @@ class Pieces:
 
         Where one cannot be kept, what was carried out is not again: nobody is to be rung for that.
         """
-        for position, answer in enumerate(answers):
+        later = []
+        for answer in answers:
             about = f"an answer about {answer.errand.effect.key}"
             fate = await self._keep(about, partial(self._settle, answer))
             if fate is Fate.BUSY:
-                return list(answers[position:])
+                later.append(answer)
             if fate is Fate.REFUSED:
                 await self._keep(about, partial(self._forget, answer))
-        return []
+        return later
 
     def _settle(self, answer: Answer, transaction: Transaction) -> None:
         settle(transaction, [answer], self._rules, self._now)
@@ -86,8 +87,6 @@ class Pieces:
         """Decide webhooks, the oldest first; one that the database refuses, whatever else it takes, is set aside."""
         for id_ in await self._writer.transact(lambda connection: Transaction(connection).inbox.oldest(MOST_WEBHOOKS)):
             fate = await self._keep(f"webhook {id_}", partial(self._decide, decide_stored, id_))
-            if fate is Fate.BUSY:
-                return
             if fate is Fate.REFUSED:
                 await self._keep(f"webhook {id_}", partial(self._decide, set_aside, id_))
 
@@ -104,8 +103,6 @@ class Pieces:
         )
         for id_ in due:
             fate = await self._keep(f"a deadline of {id_}", partial(self._miss, id_))
-            if fate is Fate.BUSY:
-                return
             if fate is Fate.REFUSED:
                 await self._keep(f"a deadline of {id_}", partial(self._defer, id_))
 
@@ -131,6 +128,7 @@ class Pieces:
 
         def whole(connection: Connection) -> Turned:
             transaction = Transaction(connection)
+            transaction.hurry()
             drained = work(transaction) or Drained()
             transaction.write(self._now)
             return Turned(drained=drained, happened=transaction.happened)

@@ -174,7 +174,7 @@ _PATIENCE = {
 }
 """How long a server that says nothing is waited for, and how long a replica that says nothing may hold up others.
 
-Large webhooks are decided between two statements, which takes seconds. What the URL says goes before.
+What the URL says goes before.
 """
 
 

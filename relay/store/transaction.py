@@ -46,6 +46,18 @@ class Transaction:
         self.happened: list[Event] = []
         """Everything that happened in it, for metrics."""
 
+    def take_time(self) -> None:
+        """Let PostgreSQL wait for what comes next: much is to be decided before."""
+        self._set("idle_in_transaction_session_timeout = '10min'")
+
+    def hurry(self) -> None:
+        """Wait for no other process: what it holds is for later."""
+        self._set("lock_timeout = '20ms'")
+
+    def _set(self, what: str) -> None:
+        if self.connection.dialect.name == "postgresql":
+            self.connection.exec_driver_sql(f"set local {what}")
+
     def keep(self, decision: Decision, now: datetime) -> None:
         """Take a decision over: the incident, what happened, and what it asks for."""
         self.incidents.keep(decision, now)
