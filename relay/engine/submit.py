@@ -46,16 +46,7 @@ def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> i
     due = transaction.incidents.due(now, limit)
     beside = _beside([incident for id_ in due if (incident := transaction.incidents.get(id_))])
     for id_ in due:
-        incident = transaction.incidents.get(id_)
-        assert incident is not None
-        try:
-            decisions = _missed(incident, beside.get(id_, ""), rules, now)
-        except Exception:
-            log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
-            transaction.incidents.defer(id_, now + SICK_FOR)
-            continue
-        for decision in decisions:
-            transaction.keep(decision, now)
+        miss(transaction, id_, beside.get(id_, ""), rules, now)
     return len(due)
 
 
@@ -72,6 +63,22 @@ def _others(ids: Sequence[str], but: str) -> str:
     named = [id_ for id_ in ids[: MOST_NAMED + 1] if id_ != but][:MOST_NAMED]
     more = len(ids) - 1 - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def miss(transaction: Transaction, id_: str, beside: str, rules: Rules, now: datetime) -> None:
+    """Let the deadlines be missed that have passed of an incident that was loaded; `beside`: see `Reconsidered`."""
+    incident = transaction.incidents.get(id_)
+    if incident is None:  # it cannot be read, which its log says
+        transaction.incidents.defer(id_, now + SICK_FOR)
+        return
+    try:
+        decisions = _missed(incident, beside, rules, now)
+    except Exception:
+        log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
+        transaction.incidents.defer(id_, now + SICK_FOR)
+        return
+    for decision in decisions:
+        transaction.keep(decision, now)
 
 
 def _missed(incident: Incident, beside: str, rules: Rules, now: datetime) -> Iterable[Decision]:

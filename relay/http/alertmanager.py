@@ -57,18 +57,24 @@ async def _receive(request: web.Request, source: str) -> web.Response:
             text="the token does not belong to this source: send it as bearer token, basic password or in the path",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    body = await read_body(request)
+    intake = request.app[INTAKE]
+    try:
+        with intake.place() as hold:
+            intake.need(request.content_length or 0)
+            return await _take(request, source, await read_body(request, hold=hold))
+    except StoreUnavailable as error:
+        log.error("a webhook could not be stored", source=source, because=str(error))
+        raise web.HTTPServiceUnavailable(text="the webhook could not be stored: send it again") from None
+
+
+async def _take(request: web.Request, source: str, body: bytes) -> web.Response:
     now = request.app[CLOCK].now()
     try:
         webhook = await _read(body, source, now)
     except Unusable as error:
         log.warning("a webhook was refused", source=source, because=str(error))
         raise web.HTTPBadRequest(text=str(error)) from None
-    try:
-        await request.app[INTAKE].accept(source, body, webhook, now)
-    except StoreUnavailable as error:
-        log.error("a webhook could not be stored", source=source, because=str(error))
-        raise web.HTTPServiceUnavailable(text="the webhook could not be stored: send it again") from None
+    await request.app[INTAKE].accept(source, body, webhook, now)
     return web.Response(text=_said(webhook), content_type="application/json")
 
 

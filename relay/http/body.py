@@ -1,6 +1,7 @@
 """The body of a request: read within a size and a time, else refused in words."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
@@ -11,8 +12,17 @@ READ_WITHIN = 60.0
 """Seconds in which a body must have come. The largest takes 9 Mbit/s."""
 
 
-async def read_body(request: web.Request, most: int | None = None, within: float = READ_WITHIN) -> bytes:
-    """Give the whole body, of `most` bytes or what the application allows.
+def _forget(size: int) -> None:
+    pass
+
+
+async def read_body(
+    request: web.Request,
+    most: int | None = None,
+    within: float = READ_WITHIN,
+    hold: Callable[[int], None] = _forget,
+) -> bytes:
+    """Give the whole body, of `most` bytes or what the application allows; `hold` is told of each piece that has come.
 
     Only now is a sender told to go on that has asked whether to.
     """
@@ -20,16 +30,18 @@ async def read_body(request: web.Request, most: int | None = None, within: float
     too_large = web.HTTPRequestEntityTooLarge(most, text=f"the body is larger than {most // 1024 // 1024} MiB")
     if (request.content_length or 0) > most:
         raise too_large
-    if most != request.client_max_size:
-        request = request.clone(client_max_size=most)
     try:
         async with asyncio.timeout(within):
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # the answer is still to come
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large from None
+            body = bytearray()
+            async for piece in request.content.iter_any():
+                hold(len(piece))
+                body += piece
+                if len(body) > most:
+                    raise too_large
+            return bytes(body)
     except TimeoutError:
         raise web.HTTPServiceUnavailable(text=f"the body did not come within {within:g} s: send it again") from None
     except ConnectionResetError:

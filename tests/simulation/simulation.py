@@ -220,7 +220,16 @@ class Simulation:
 
     def _do_turn(self, connection):
         room = 32 - len(self.under_way)
-        return turn(connection, (), self.answers, lambda target: room, (), self.rules, self.clock.now())
+        return turn(
+            connection,
+            (),
+            self.answers,
+            lambda target: room,
+            (),
+            self.rules,
+            self.clock.now(),
+            under_way=self.under_way,
+        )
 
     def _turn(self, *, patient: bool = False):
         turned = self.database.transact(self._do_turn)
