@@ -1,13 +1,17 @@
 """`python -m tests.simulation --seeds 2000`: many stories. `--from SEED --seeds 1` tells one again, exactly."""
 
 import argparse
+import logging
 import multiprocessing
 import os
 import sys
 import time
 from pathlib import Path
 
+import structlog
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 from simulation.simulation import STEPS, simulate
 
