@@ -13,6 +13,7 @@ from relay.incident.events import (
     Acknowledged,
     AlertsFired,
     Assessed,
+    DeadlineMet,
     DeadlineMissed,
     DeadlineSet,
     Event,
@@ -52,6 +53,8 @@ def react(
             yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings if ring.key != via)
         case Resolved(because, by, via):
             why = f"{because} ({by})" if by else because
+            if UPDATE in incident.deadlines:  # news of a page that is closed rings again at some providers
+                yield DeadlineMet(UPDATE)
             yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings if ring.key != via)
 
 

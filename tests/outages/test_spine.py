@@ -76,6 +76,15 @@ def test_an_incident_grows_and_shrinks_and_ends_with_the_last_alert(world):
     assert world.post(ended(two)).only().phase == "resolved"
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_news_that_was_still_to_be_told_opens_no_page_of_what_is_over(world, by_hand):
+    one, two = told("A"), told("B")
+    world.post(one).post(one, two)
+    world.act("INC-1", Resolved("fixed", "ana")) if by_hand else world.post(ended(one), ended(two))
+    world.after(minutes=1)
+    assert [type(effect) for effect in world.took()] == [Page, ResolvePage]
+
+
 def test_groups_are_incidents_of_their_own(world):
     world.post(told(service="checkout"), told(service="search")).paged("pd-ada", "pd-ada")
     assert {incident.service for incident in world.incidents()} == {"checkout", "search"}
