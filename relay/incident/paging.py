@@ -51,11 +51,12 @@ def react(
             yield from _update(incident, what, link_base, services, now)
         case Acknowledged(by, via):
             yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings if ring.key != via)
-        case Resolved(because, by, via):
+        case Resolved(because, by):
             why = f"{because} ({by})" if by else because
             if UPDATE in incident.deadlines:  # news of a page that is closed rings again at some providers
                 yield DeadlineMet(UPDATE)
-            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings if ring.key != via)
+            # also where the news has come from: it may be older than what was said of the page since, which rings again
+            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings)
 
 
 def _update(incident: Incident, what: str, link_base: str, services: Catalog, now: datetime) -> Iterator[Effect]:

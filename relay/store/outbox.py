@@ -157,7 +157,10 @@ class Outbox:
         return {row.ref for row in _DONE.run(self.connection, refs=list(refs))}
 
     def postpone(self, ref: int, until: datetime) -> None:
-        """Try an effect again later."""
+        """Try an effect again later; what was to be said of a page that is over by now is not said again."""
+        row, end = tables.outbox.c, tables.outbox.alias("end")
+        over = exists().where(end.c.key == row.key, end.c.id > row.id, end.c.kind == "ResolvePage")
+        self.connection.execute(delete(tables.outbox).where(row.ref == ref, row.key != "", over))
         self.connection.execute(
             update(tables.outbox)
             .where(tables.outbox.c.ref == ref)

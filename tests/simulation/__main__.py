@@ -11,7 +11,6 @@ from pathlib import Path
 import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 from simulation.simulation import STEPS, simulate
 
@@ -34,6 +33,7 @@ def main() -> int:
     options.add_argument("--jobs", type=int, default=os.cpu_count())
     options.add_argument("--verbose", action="store_true", help="print the story, of one seed")
     chosen = options.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if chosen.verbose:
         print("\n".join(simulate(chosen.first, chosen.steps).trace))
         return 0

@@ -81,5 +81,7 @@ class Asking:
         asyncio.run(self._reconcile._ask("prod", self._asked, None))
 
     def pager(self):
-        """Ask what became of the open pages."""
+        """Ask what became of the open pages; gives what was told."""
+        self.simulation.pager.told = []
         asyncio.run(self._follow.ask(None))
+        return self.simulation.pager.told

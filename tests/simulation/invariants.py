@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from sqlalchemy import func, select
 
+from relay.incident.effects import Page, UpdatePage
 from relay.incident.resolution import RECHECK
 from relay.store import tables
 from relay.store.encoding import read_incident
@@ -12,6 +13,7 @@ from relay.store.reading import read_alert, verify_timeline
 _INCIDENTS = select(tables.incident.c.id, tables.incident.c.state).order_by(tables.incident.c.number)
 _FIRING = select(tables.alert).where(tables.alert.c.firing)
 _OUTBOX = select(tables.outbox.c.key, tables.outbox.c.kind)
+_ENDS = select(tables.outbox.c.key).where(tables.outbox.c.kind == "ResolvePage")
 _WAITING = select(func.count()).where(tables.inbox.c.waiting)
 _incident_of = lru_cache(2_000)(read_incident)
 
@@ -34,18 +36,18 @@ def check(simulation) -> None:
         if lost := _without_a_future(incident):
             raise broken(simulation, f"{incident.id} is {incident.phase}, and {lost}")
     rings = {ring.key for incident in incidents for ring in incident.rings if incident.phase != "closed"}
-    if orphans := simulation.pager.open - rings - {key for key, _ in waiting} - _in_hands(simulation):
+    if orphans := simulation.pager.open - rings - {key for key, _ in waiting} - under_way(simulation):
         raise broken(simulation, f"pages are open that nobody will close: {orphans}")
     keys = [ring.key for incident in incidents for ring in incident.rings]
     if len(keys) != len(set(keys)):
         raise broken(simulation, "one key stands for two pages")
 
 
-def _in_hands(simulation) -> set[str]:
+def under_way(simulation) -> set[str]:
     """Keys of what some process is carrying out, or has carried out and not yet told of."""
-    under_way = [errand for replica in simulation.replicas for errand in replica.under_way]
-    under_way += [answer.errand for replica in simulation.replicas for answer in replica.answers]
-    return {errand.effect.key for errand in under_way}
+    errands = [errand for replica in simulation.replicas for errand in replica.under_way]
+    errands += [answer.errand for replica in simulation.replicas for answer in replica.answers]
+    return {errand.effect.key for errand in errands}
 
 
 def _without_a_future(incident) -> str:
@@ -61,6 +63,15 @@ def _without_a_future(incident) -> str:
         case "resolved":
             return "" if "resolution" in deadlines else "it is never closed"
     return ""
+
+
+def not_overtaken(simulation, errands) -> None:
+    """What holds of errands that are claimed now: nothing is said of a page whose end is to be told."""
+    said = {errand.effect.key for errand in errands if isinstance(errand.effect, Page | UpdatePage)}
+    if said and (
+        over := said & set(simulation.database.read(lambda connection: connection.execute(_ENDS).scalars().all()))
+    ):
+        raise broken(simulation, f"rings, though its end is to be told: {over}")
 
 
 def at_rest(simulation) -> None:

@@ -23,6 +23,8 @@ class Pager:
         """Closed by Relay, or by people, which Relay has heard of."""
         self.answered: dict[str, News] = {}
         """What people have done there."""
+        self.told: list[News] = []
+        """What it has answered when it was asked, this time."""
         self.refused: set[str] = set()
         self.rang_when_over: list[str] = []
 
@@ -48,6 +50,8 @@ class Pager:
             case Page(key=key) | UpdatePage(key=key):  # to PagerDuty, an update is a trigger, too
                 if key in self.closed:
                     self.rang_when_over.append(key)
+                if key not in self.open:
+                    self.answered.pop(key, None)
                 self.open.add(key)
             case ResolvePage(key=key):
                 self.open.discard(key)
@@ -66,16 +70,16 @@ class Pager:
             self.open.discard(key)
         return news
 
-    def heard(self, news: list[News]) -> None:
-        """Relay has heard: it must not ring again what was closed here."""
-        self.closed |= {one.key for one in news if one.what != "acknowledged"}
+    def heard(self, news: list[News], under_way: set[str]) -> None:
+        """Relay has heard: it must not ring again what somebody has closed here, but for what is `under_way` by now."""
+        self.closed |= {one.key for one in news if one.what == "closed"} - under_way - self.open
 
     async def ask_about(self, key: str, session: object) -> News | None:
         """Tell what became of a page (`Tells`)."""
         if self.mood == "down":
             raise Again("it is down")
-        news = self.answered.get(key)
-        self.heard([news] if news else [])
+        if news := self.answered.get(key):
+            self.told.append(news)
         return news
 
     async def carry_out(self, effect: Effect, session: object) -> None:

@@ -25,7 +25,7 @@ from relay.store.incidents import Incidents
 from relay.store.outbox import Errand, Outbox
 from relay.store.transaction import Transaction
 from simulation.asking import Asking
-from simulation.invariants import at_rest, check, in_the_end, in_truth
+from simulation.invariants import at_rest, check, in_the_end, in_truth, not_overtaken, under_way
 from simulation.pager import MOODS, Pager
 from simulation.rulebooks import RULEBOOKS
 from simulation.source import Source
@@ -174,11 +174,11 @@ class Simulation:
         self.news = [news for news in self.news if news not in heard or self.chance.random() < 0.1]
         if heard:
             self._transact(lambda transaction: hear(transaction, heard, self.rules, self.clock.now()))
-            self.pager.heard(heard)
+            self.pager.heard(heard, under_way(self))
             self.note(f"heard: {', '.join(f'{news.key} {news.what}' for news in heard)}")
 
     def _ask_the_pager(self) -> None:
-        self.asking.pager()
+        self.pager.heard(self.asking.pager(), under_way(self))
         self.note("the pager is asked")
 
     def _ask_the_source(self) -> None:
@@ -256,6 +256,7 @@ class Simulation:
         turned = self.database.transact(lambda connection: self._do_turn(connection, replica))
         replica.answers = []
         replica.under_way += turned.errands
+        not_overtaken(self, turned.errands)
         self._carry_out(replica, patient=patient)
         return turned
 
@@ -287,7 +288,7 @@ class Simulation:
         self.news = []
         self._tell_all()
         self._rest()
-        self.asking.pager()
+        self._ask_the_pager()
         self._let_pass(timedelta(hours=1))  # what was closed at the pager, and goes on, is rung again
         self._rest()
 
