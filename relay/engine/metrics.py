@@ -135,8 +135,17 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self.quiet = Gauge(
+            "relay_reconcile_quiet_alerts",
+            "Alerts that a source silences or inhibits, and that no message has told of.",
+            ["source"],
+            registry=registry,
+        )
         self.reconcile_failures = Counter(
-            "relay_reconcile_failures_total", "Times a source could not be asked.", ["source"], registry=registry
+            "relay_reconcile_failures_total",
+            "Times a source could not be asked, or showed what cannot be used.",
+            ["source"],
+            registry=registry,
         )
         self.follow_up_failures = Counter(
             "relay_follow_up_failures_total",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from relay.engine.intake import Intake
 from relay.engine.metrics import Metrics
 from relay.engine.submit import submit
 from relay.engine.writer import Writer
+from relay.incident.alert import OWN_SOURCE, Alert
 from relay.incident.decide import Rules
 from relay.incident.events import AlertsMuted, Event
 from relay.incident.reconcile import Differences, Found, Patience, Seen, reconcile
@@ -22,14 +23,11 @@ from relay.integrations.alertmanager import read_webhook
 from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tell
 from relay.integrations.courier import Again, Never
 from relay.store.database import StoreUnavailable
-from relay.store.reading import alerts_of, firing_of, list_incidents
+from relay.store.reading import alert_told_at, alerts_of, firing_of, incidents_muted
 from relay.store.transaction import Transaction
 
 log = structlog.get_logger()
 
-BELIEVED_FOR = timedelta(minutes=10)
-"""How long a source that cannot be asked is believed to keep alerts to itself; then they page."""
-MOST_HELD = 10_000
 MOST_TOGETHER = 5_000
 """Alerts in one message of Relay's own."""
 
@@ -43,9 +41,8 @@ class Asked:
     every: timedelta = timedelta(minutes=1)
     patience: Patience = field(default_factory=Patience)
     lasting: Differences = field(default_factory=Differences)
-    answered_at: datetime | None = None
-    muted: set[str] | None = None
-    """Incidents that it keeps alerts of to itself; None before it was first asked."""
+    since: datetime | None = None
+    """Since when it is asked."""
 
 
 class Reconcile:
@@ -71,15 +68,22 @@ class Reconcile:
 
     async def run(self) -> None:
         """Ask every source, each at its own pace, until cancelled."""
+        await self._forget()
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
             for name, asked in self._sources.items():
                 tasks.create_task(self._follow(name, asked, session))
 
+    async def _forget(self) -> None:
+        """What a source has muted that is asked no more is muted no more: nobody would hear that it has ended."""
+        muted = await self._writer.read(incidents_muted)
+        for name in {name for incident in muted for name in incident.muted} - self._sources.keys():
+            await self._mute(name, {}, (), self._clock.now())
+
     async def _follow(self, name: str, asked: Asked, session: aiohttp.ClientSession) -> None:
-        asked.answered_at = self._clock.now()
+        asked.since = self._clock.now()
         while True:
             try:
-                await self._ask(name, asked, session)
+                await self.ask(name, asked, session)
             except (StoreUnavailable, Again, Never) as trouble:
                 self._failed(name, trouble)
             except Exception:  # what is odd about one answer must not end the asking
@@ -91,39 +95,49 @@ class Reconcile:
         self._metrics.reconcile_failures.labels(name).inc()
         log.warning("a source cannot be asked", source=name, because=str(trouble))
 
-    async def _ask(self, name: str, asked: Asked, session: aiohttp.ClientSession) -> None:
+    async def ask(self, name: str, asked: Asked, session: aiohttp.ClientSession) -> None:
+        """Ask a source once. Raises `StoreUnavailable`."""
         answers = await asyncio.gather(*(api.ask(session) for api in asked.apis), return_exceptions=True)
         told = [answer for answer in answers if isinstance(answer, Told)]
         for trouble in (answer for answer in answers if isinstance(answer, BaseException)):
             if not isinstance(trouble, Again | Never):
                 raise trouble
             self._failed(name, trouble)
+        for answer in told:
+            if answer.unusable:
+                self._failed(name, Again(f"{answer.unusable} of its alerts cannot be used: nothing is taken as ended"))
         now = self._clock.now()
         if told:
-            asked.answered_at = now
             self._metrics.reconciled_at.labels(name).set(now.timestamp())
             await self._compare(name, asked, told, now)
+            await self._writer.transact(lambda connection: _note_answer(connection, name, now))
         else:
             asked.lasting.forget()
-            if asked.answered_at is not None and now - asked.answered_at >= BELIEVED_FOR:
-                await self._mute(name, asked, {}, now)
+            await self._doubt(name, asked, now)
+
+    async def _doubt(self, name: str, asked: Asked, now: datetime) -> None:
+        """What has answered no replica for long is no longer believed to keep anything to itself."""
+        answered = await self._writer.read(lambda connection: alert_told_at(connection, _answered(name).key))
+        if all(at is None or now - at >= asked.patience.believed for at in (answered, asked.since)):
+            await self._mute(name, {}, (), now)
 
     async def _compare(self, name: str, asked: Asked, told: Sequence[Told], now: datetime) -> None:
         firing = await self._writer.read(lambda connection: firing_of(connection, name))
-        young = any(answer.up_for < asked.patience.absent for answer in told)
+        doubtful = any(answer.unusable or answer.up_for < asked.patience.absent for answer in told)
         found = reconcile(
             firing.keys(),
             _together(told),
             asked.lasting,
             asked.patience,
             now,
-            proves_absence=len(told) == len(asked.apis) and not young,
+            proves_absence=len(told) == len(asked.apis) and not doubtful,
         )
         await self._tell(name, found, now)
         muted: dict[str, dict[str, str]] = defaultdict(dict)
         for fingerprint, by in found.muted.items():
             muted[firing[fingerprint]][fingerprint] = by
-        await self._mute(name, asked, muted, now)
+        await self._mute(name, muted, found.unseen, now)
+        self._metrics.quiet.labels(name).set(found.quiet)
 
     async def _tell(self, name: str, found: Found, now: datetime) -> None:
         """Tell of what was missed, and of what is gone, as a webhook would: durable, and decided like any other."""
@@ -139,29 +153,45 @@ class Reconcile:
                 self._metrics.reconciled.labels(name, what).inc(len(bodies))
                 log.warning("a source shows what no message has told", source=name, what=what, alerts=len(bodies))
 
-    async def _mute(self, name: str, asked: Asked, muted: Mapping[str, Mapping[str, str]], now: datetime) -> None:
+    async def _mute(
+        self, name: str, muted: Mapping[str, Mapping[str, str]], unseen: Collection[str], now: datetime
+    ) -> None:
+        """Tell incidents what the source keeps to itself; of what is not shown, what it was last known to."""
         rules = self._rules()
-        if asked.muted is None:
-            held = await self._writer.read(lambda connection: list_incidents(connection, ("held",), MOST_HELD, None))
-            asked.muted = {incident.id for incident in held if name in incident.muted}
-        if not (concerned := sorted(muted.keys() | asked.muted)):
+        before = await self._writer.read(incidents_muted)
+        if not (concerned := sorted(muted.keys() | {incident.id for incident in before if name in incident.muted})):
             return
 
         def work(connection: Connection) -> list[Event]:
             transaction = Transaction(connection)
             transaction.incidents.load(concerned)
             for id_ in concerned:
-                incident, wanted = transaction.incidents.get(id_), muted.get(id_, {})
-                if incident and incident.phase not in ("resolved", "closed") and incident.muted.get(name, {}) != wanted:
-                    submit(transaction, id_, AlertsMuted(name, wanted), rules, now)
+                incident = transaction.incidents.get(id_)
+                if incident is None or incident.phase == "closed":
+                    continue
+                was = incident.muted.get(name, {})
+                kept = {fingerprint: by for fingerprint, by in was.items() if fingerprint in unseen}
+                told = {f: by for f, by in {**kept, **muted.get(id_, {})}.items() if (name, f) in incident.alerts}
+                if told != was:
+                    submit(transaction, id_, AlertsMuted(name, told), rules, now)
             transaction.write(now)
             return transaction.happened
 
-        happened = await self._writer.transact(work)
-        asked.muted = set(muted)
-        if happened:
+        if happened := await self._writer.transact(work):
             self._metrics.happened(happened)
             self._look()
+
+
+def _answered(name: str) -> Alert:
+    """That a source has answered is kept as a watchdog is: an alert of Relay's own that is of no incident."""
+    return Alert(OWN_SOURCE, f"answered-{name}", {"alertname": "RelaySourceAnswered", "source": name})
+
+
+def _note_answer(connection: Connection, name: str, now: datetime) -> None:
+    transaction = Transaction(connection)
+    transaction.incidents.known([_answered(name).key])
+    transaction.incidents.tell(_answered(name), "", now)
+    transaction.write(now)
 
 
 def _together(told: Sequence[Told]) -> dict[str, Seen]:

@@ -1,6 +1,6 @@
 """The incident: what is true of an outage now, as the sum of what has happened to it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -173,13 +173,22 @@ def _alerts_told(
             return incident.but(alerts={**incident.alerts, **{alert.key: alert for alert in alerts}})
         case AlertsResolved(keys):
             ended = set(keys)
-            return incident.but(alerts={key: a for key, a in incident.alerts.items() if key not in ended})
+            firing = {key: a for key, a in incident.alerts.items() if key not in ended}
+            return incident.but(alerts=firing, muted=_firing_only(incident.muted, ended))
         case AlertsTruncated(group, count):
             others = {name: n for name, n in incident.truncated.items() if name != group}
             return incident.but(truncated={**others, group: count} if count else others)
         case AlertsMuted(source, muted):
             silent = {name: told for name, told in incident.muted.items() if name != source}
             return incident.but(muted={**silent, source: muted} if muted else silent)
+
+
+def _firing_only(
+    muted: Mapping[str, Mapping[str, str]], ended: Collection[AlertKey]
+) -> Mapping[str, Mapping[str, str]]:
+    """What keeps alerts quiet, without those that ended: it says nothing of the next time that they fire."""
+    left = {s: {f: by for f, by in told.items() if (s, f) not in ended} for s, told in muted.items()}
+    return {source: told for source, told in left.items() if told}
 
 
 def _judged(incident: Incident, event: Assessed | Measured) -> Incident:

@@ -30,6 +30,8 @@ class Patience:
     """Firing there, unknown here: longer than Alertmanager's `group_wait` and `group_interval` need."""
     absent: timedelta = timedelta(minutes=5)
     """Firing here, unknown there: longer than Prometheus needs to tell a restarted Alertmanager again."""
+    believed: timedelta = timedelta(minutes=10)
+    """How long a source of which nothing is known is believed to keep alerts to itself; then they page."""
 
 
 @dataclass(slots=True)
@@ -38,11 +40,14 @@ class Differences:
 
     missed: dict[str, datetime] = field(default_factory=dict)
     absent: dict[str, datetime] = field(default_factory=dict)
+    unseen: dict[str, datetime] = field(default_factory=dict)
+    """Those not shown, whether or not that proves anything."""
 
     def forget(self) -> None:
         """Start anew: the source could not be asked, so that nothing has lasted."""
         self.missed.clear()
         self.absent.clear()
+        self.unseen.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,10 @@ class Found:
     """Fingerprints that fire here, and are gone there."""
     muted: Mapping[str, str]
     """Fingerprints that fire here, and are silenced or inhibited there, with what does it."""
+    unseen: frozenset[str]
+    """Fingerprints that fire here, and are not shown, which proves no end yet: what muted them is still believed to."""
+    quiet: int
+    """How many alerts are silenced or inhibited there, and do not fire here: no message has told of them."""
 
 
 def reconcile(
@@ -71,11 +80,17 @@ def reconcile(
     `proves_absence` is whether every Alertmanager of the source has answered, and has been up for long enough.
     """
     unknown = {name for name, one in seen.items() if name not in firing and not one.muted_by}
-    gone = {name for name in firing if name not in seen} if proves_absence else set()
+    unseen = {name for name in firing if name not in seen}
+    gone = unseen if proves_absence else set()
+    # a restarted source proves nothing for as long as `absent`, and then absence has to last as long again
+    believed = 2 * patience.absent + patience.believed
     lasting.missed = {name: lasting.missed.get(name, now) for name in unknown}
     lasting.absent = {name: lasting.absent.get(name, now) for name in gone}
+    lasting.unseen = {name: lasting.unseen.get(name, now) for name in unseen}
     return Found(
         missed=tuple(seen[name].alert for name, since in lasting.missed.items() if now - since >= patience.missed),
         absent=tuple(name for name, since in lasting.absent.items() if now - since >= patience.absent),
         muted={name: one.muted_by for name, one in seen.items() if one.muted_by and name in firing},
+        unseen=frozenset(name for name, since in lasting.unseen.items() if now - since < believed),
+        quiet=sum(1 for name, one in seen.items() if one.muted_by and name not in firing),
     )

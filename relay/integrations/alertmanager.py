@@ -100,7 +100,7 @@ def read_webhook(body: bytes, source: str, received_at: datetime) -> Webhook:
     listed = told if bare else group["alerts"]
     if len(listed) > MOST_ALERTS:
         raise Unusable(f"expected at most {MOST_ALERTS:,} alerts, got {len(listed):,}")
-    alerts, broken = _read_alerts(listed, source, received_at, bare)
+    alerts, broken = read_alerts(listed, source, received_at, bare=bare)
     if listed and not alerts:
         raise Unusable(f"none of its alerts can be used; the first: {broken[0].reason}")
     return Webhook(
@@ -149,7 +149,10 @@ def _group(told: Any) -> dict[str, Any]:
     raise Unusable(f'expected a list under "alerts", got {_kind(told.get("alerts"))}')
 
 
-def _read_alerts(listed: list[Any], source: str, received_at: datetime, bare: bool) -> tuple[list[Alert], list[Broken]]:
+def read_alerts(
+    listed: list[Any], source: str, received_at: datetime, *, bare: bool = False
+) -> tuple[list[Alert], list[Broken]]:
+    """Read a list of alerts: those that can be used, and those that cannot. `bare`: they tell no status."""
     alerts: list[Alert] = []
     broken: list[Broken] = []
     for position, told in enumerate(listed):

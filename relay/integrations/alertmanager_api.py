@@ -1,12 +1,14 @@
 """Asking Alertmanager what fires, over its API v2: the other way round than its webhooks. And making silences there.
 
-Contract: Alertmanager's api/v2/openapi.yaml, `GET /alerts`, `GET /status`, `GET` and `POST /silences`,
-`DELETE /silence/{id}`.
+Contract: Alertmanager's api/v2/openapi.yaml, `GET /alerts`, `GET /receivers`, `GET /status`, `GET` and `POST
+/silences`, `DELETE /silence/{id}`.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,8 +21,8 @@ from relay.clock import Clock, WallClock
 from relay.config.matchers import Matcher
 from relay.incident.alert import Alert
 from relay.incident.reconcile import Seen
-from relay.integrations.alertmanager import ASKED, Unusable, read_webhook
-from relay.integrations.courier import Again
+from relay.integrations.alertmanager import ASKED, read_alerts
+from relay.integrations.courier import Again, Never
 from relay.integrations.exchange import Answer, Exchange
 from relay.integrations.fitting import cut
 
@@ -40,6 +42,8 @@ class Told:
     """Alerts that it would tell this source of, by fingerprint."""
     up_for: timedelta
     """For how long it has run: a young one has not heard of every alert yet."""
+    unusable: int = 0
+    """How many of the alerts in its list could not be used: one that is not `seen` may be among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +72,31 @@ class AlertmanagerApi:
     ) -> None:
         self._url = url.rstrip("/") + "/api/v2"
         self._source = source
-        self._receiver = str(URL.build(query={"receiver": f"^(?:{re.escape(receiver)})$"}))
+        self._receiver = receiver
+        self._only = str(URL.build(query={"receiver": f"^(?:{re.escape(receiver)})$"}))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._clock = clock or WallClock()
         self._exchange = Exchange("Alertmanager", token or "", timeout, self._clock)
 
     async def ask(self, session: aiohttp.ClientSession) -> Told:
-        """Ask what fires. Raises `Again` or `Never` when that cannot be had, whole and understood."""
-        listed = await self._get(session, f"/alerts{self._receiver}")
+        """Ask what fires. Raises `Again` or `Never` when that cannot be had and understood."""
+        listed = await self._send(session, "GET", f"/alerts{self._only}")
+        receivers = await self._get(session, "/receivers")
         status = await self._get(session, "/status")
         silences = await self._get(session, "/silences")
         now = self._clock.now()
         try:
-            alerts = _read(listed, self._source, now)
-            reasons = {one["fingerprint"]: _muted_by(one["status"], _silences(silences)) for one in listed}
+            known = {one["name"] for one in receivers}
             up_for = now - datetime.fromisoformat(status["uptime"])
+            # a list of many thousand alerts takes a second to read
+            seen, unusable = await asyncio.to_thread(_seen, listed, _silences(silences), self._source, now)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"Alertmanager's answer is not understood ({type(error).__name__})"
             raise Again(f"{what}: is this its API v2?") from None
-        return Told({alert.fingerprint: Seen(alert, reasons[alert.fingerprint]) for alert in alerts}, up_for)
+        if self._receiver not in known:
+            # it answers such a question with an empty list, as if all were over
+            raise Never(f'Alertmanager has no receiver "{self._receiver}": correct `receiver` in the settings')
+        return Told(seen, up_for, unusable)
 
     async def silences(self, session: aiohttp.ClientSession) -> list[Silence]:
         """Ask which silences hold now, or will. Raises `Again` or `Never`."""
@@ -169,16 +179,19 @@ def _muted_by(status: Mapping[str, Any], silences: Mapping[str, str]) -> str:
     return "" if status["state"] != "suppressed" else "Alertmanager's configuration"
 
 
-def _read(listed: Sequence[Mapping[str, Any]], source: str, now: datetime) -> tuple[Alert, ...]:
-    if not listed:
-        return ()
-    try:
-        webhook = read_webhook(body("firing", listed), source, now)
-    except Unusable:
-        raise ValueError("none of its alerts can be used") from None
-    if webhook.broken:
-        raise ValueError("an alert cannot be used, and what is left out must not seem to be over")
-    return webhook.alerts
+def _seen(answer: Answer, silences: Mapping[str, str], source: str, now: datetime) -> tuple[dict[str, Seen], int]:
+    """Read the list of alerts: those that can be used, and how many cannot."""
+    listed = _json(answer)
+    if not isinstance(listed, list):
+        raise TypeError("it is no list")
+    muted: dict[str, str] = {}
+    for one in listed:
+        with suppress(KeyError, TypeError, AttributeError):
+            muted[one["fingerprint"]] = _muted_by(one["status"], silences)
+    told = [{**one, "status": "firing"} for one in listed if isinstance(one, dict)]
+    alerts, _ = read_alerts(told, source, now)
+    seen = {alert.fingerprint: Seen(alert, muted[alert.fingerprint]) for alert in alerts if alert.fingerprint in muted}
+    return seen, len(listed) - len(seen)
 
 
 def body(status: str, alerts: Sequence[Mapping[str, Any]]) -> bytes:

@@ -53,6 +53,13 @@ def list_incidents(connection: Connection, phases: Sequence[str], limit: int, be
     return [read_incident(r.state).but(alerts=alerts.get(r.id, {})) for r in found]
 
 
+def incidents_muted(connection: Connection) -> list[Incident]:
+    """Incidents, without their alerts, of which a source keeps some alerts to itself."""
+    row = tables.incident.c
+    some = (row.phase != "closed", row.state.contains('"muted":{"'))
+    return [read_incident(state) for state in connection.execute(select(row.state).where(*some)).scalars()]
+
+
 def find_incident(connection: Connection, id_: str) -> Incident | None:
     """One incident, with its firing alerts."""
     state = connection.execute(select(tables.incident.c.state).where(tables.incident.c.id == id_)).scalar()
@@ -147,6 +154,13 @@ def alerts_of(connection: Connection, source: str, fingerprints: Sequence[str]) 
         query = select(tables.alert).where(tables.alert.c.source == source, wanted)
         found += [read_alert(row) for row in connection.execute(query)]
     return found
+
+
+def alert_told_at(connection: Connection, key: AlertKey) -> datetime | None:
+    """When an alert was last told of."""
+    row = tables.alert.c
+    told: datetime | None = connection.execute(select(row.told_at).where(row.key == "/".join(key))).scalar()
+    return told
 
 
 def watchdog_told_at(connection: Connection, source: str) -> datetime | None:

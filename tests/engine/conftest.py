@@ -19,7 +19,12 @@ class Alertmanager:
         self.status = 200
         self.garbage = None
         self.asked = []
+        self.receivers = ["relay", "chat"]
         self.url = ""
+
+    def ends(self, name="HighErrorRate"):
+        """It is over: its list has the alert no more, silenced or not."""
+        del self.alerts[name]
 
     def fires(self, name="HighErrorRate", receiver="relay", muted="", **labels):
         labels = {"alertname": name, "service": "checkout", **labels}
@@ -49,6 +54,8 @@ class Alertmanager:
                 only = request.query["receiver"]
                 wanted = [a for a in self.alerts.values() if only == f"^(?:{a['receivers'][0]['name']})$"]
                 return web.json_response(wanted)
+            case "/api/v2/receivers":
+                return web.json_response([{"name": name} for name in self.receivers])
             case "/api/v2/silences":
                 return web.json_response(self.silences)
             case "/api/v2/status":

@@ -128,6 +128,55 @@ async def test_a_silence_there_holds_here_and_pages_again_when_it_ends(tmp_path,
         assert await until(lambda: asyncio.sleep(0, vendor.open_keys())) == {"INC-1/1.1/L1/ada"}
 
 
+async def test_what_ends_under_a_silence_pages_nobody(tmp_path, alertmanagers, vendor):
+    one, _ = alertmanagers
+    one.fires()
+    async with service(tmp_path, vendor.url, source=source(one.url, absent_after="1s")) as relay:
+        await until(incidents(relay, "triggered"))
+        await until(lambda: asyncio.sleep(0, vendor.open_keys()))
+        one.fires(muted="5ec75ec7-0000")
+        await until(incidents(relay, "held"))
+        one.ends()
+        await until(incidents(relay, "resolved"))
+        assert len(vendor.pages()) == 1
+
+
+async def test_a_receiver_that_is_not_there_ends_nothing(tmp_path, alertmanagers, vendor):
+    one, _ = alertmanagers
+    one.fires()
+    async with service(tmp_path, vendor.url, source=source(one.url, receiver="realy")) as relay:
+        await relay.post({"version": "4", "groupKey": "{}:{}", "alerts": [a_told()]})
+        await until(incidents(relay, "triggered"))
+        asked = len(one.asked)
+        await until(lambda: asyncio.sleep(0, len(one.asked) > asked + 10))
+        assert await incidents(relay, "triggered")()
+        assert await metric(relay, "relay_reconcile_failures_total") >= 1
+
+
+async def test_one_alert_that_cannot_be_used_proves_no_end_and_loses_no_other(tmp_path, alertmanagers, vendor):
+    one, _ = alertmanagers
+    one.fires()
+    one.fires("Odd")
+    one.alerts["Odd"]["labels"] = 5
+    async with service(tmp_path, vendor.url, source=source(one.url)) as relay:
+        await until(incidents(relay, "triggered"))  # nobody has told of it but the list
+        one.ends()
+        asked = len(one.asked)
+        await until(lambda: asyncio.sleep(0, len(one.asked) > asked + 10))
+        assert await incidents(relay, "triggered")()
+        assert await metric(relay, "relay_reconcile_failures_total") >= 1
+        one.ends("Odd")
+        await until(incidents(relay, "resolved"))
+
+
+async def test_what_is_silenced_and_unknown_is_counted(tmp_path, alertmanagers):
+    one, _ = alertmanagers
+    one.fires(muted="5ec75ec7-0000")
+    async with service(tmp_path, source=source(one.url)) as relay:
+        await until(lambda: metric(relay, 'relay_reconcile_quiet_alerts{source="prod"} 1.0'))
+        assert await incidents(relay, "all")() == []
+
+
 async def test_a_real_alertmanager_is_understood(tmp_path, vendor):
     """Relay was down when it fired; Alertmanager silences it; it ends while Relay cannot be reached."""
     program = need(["prometheus-alertmanager"], print)["prometheus-alertmanager"]

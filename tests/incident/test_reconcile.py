@@ -58,6 +58,22 @@ def test_a_silenced_alert_is_neither_missed_nor_gone(lasting):
         assert (found.missed, found.absent, found.muted) == ((), (), {"a": SILENCE})
 
 
+def test_what_is_muted_and_then_not_shown_is_believed_until_its_end_is_decided(lasting):
+    assert compare(lasting, 0, firing=["a"], muted=["a"]).unseen == frozenset()
+    assert compare(lasting, 1, firing=["a"]).unseen == {"a"}
+    found = compare(lasting, 6, firing=["a"])
+    assert (found.unseen, found.absent) == ({"a"}, ("a",))
+
+
+def test_what_nobody_can_prove_the_end_of_is_not_muted_for_ever(lasting):
+    for minutes, unseen in ((0, {"a"}), (19, {"a"}), (20, set())):
+        assert compare(lasting, minutes, firing=["a"], proves_absence=False).unseen == unseen
+
+
+def test_what_is_silenced_and_unknown_is_counted(lasting):
+    assert compare(lasting, 0, firing=["a"], muted=["a", "b", "c"]).quiet == 2
+
+
 # ---- what it does to an incident ----
 
 ALERT = an_alert("Down")
@@ -85,6 +101,13 @@ def test_what_ends_under_the_silence_pages_nobody():
 def test_one_alert_that_is_not_silenced_pages():
     other = an_alert("Other")
     Playbook().fires(ALERT, other).paged("L1:pd-ada").when(MUTED).after(minutes=5).paged("L2:pd-bob")
+
+
+def test_a_silence_says_nothing_of_the_next_time_that_it_fires():
+    other = an_alert("Other")
+    story = Playbook().fires(ALERT, other).paged("L1:pd-ada").when(MUTED).ends(ALERT)
+    assert story.incident.muted == {}
+    story.ends(other).fires(ALERT).paged("L1:pd-ada")
 
 
 def test_a_new_alert_in_a_silenced_incident_pages():
