@@ -18,6 +18,7 @@ from relay.engine.writer import Writer
 from relay.incident.alert import OWN_SOURCE, Alert
 from relay.incident.decide import Rules
 from relay.incident.events import AlertsMuted, Event
+from relay.incident.incident import Incident
 from relay.incident.reconcile import Differences, Found, Patience, Seen, reconcile
 from relay.integrations.alertmanager import read_webhook
 from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tell
@@ -75,9 +76,11 @@ class Reconcile:
 
     async def _forget(self) -> None:
         """What a source has muted that is asked no more is muted no more: nobody would hear that it has ended."""
-        muted = await self._writer.read(incidents_muted)
-        for name in {name for incident in muted for name in incident.muted} - self._sources.keys():
-            await self._mute(name, {}, (), self._clock.now())
+
+        def loud(incident: Incident) -> list[AlertsMuted]:
+            return [AlertsMuted(name, {}) for name in incident.muted if name not in self._sources]
+
+        await self._submit((), loud, self._clock.now())
 
     async def _follow(self, name: str, asked: Asked, session: aiohttp.ClientSession) -> None:
         asked.since = self._clock.now()
@@ -157,9 +160,20 @@ class Reconcile:
         self, name: str, muted: Mapping[str, Mapping[str, str]], unseen: Collection[str], now: datetime
     ) -> None:
         """Tell incidents what the source keeps to itself; of what is not shown, what it was last known to."""
+
+        def news(incident: Incident) -> list[AlertsMuted]:
+            was = incident.muted.get(name, {})
+            kept = {fingerprint: by for fingerprint, by in was.items() if fingerprint in unseen}
+            now_muted = {**kept, **muted.get(incident.id, {})}
+            told = {fingerprint: by for fingerprint, by in now_muted.items() if (name, fingerprint) in incident.alerts}
+            return [AlertsMuted(name, told)] if told != was else []
+
+        await self._submit(muted.keys(), news, now)
+
+    async def _submit(self, ids: Collection[str], news: Callable[[Incident], list[AlertsMuted]], now: datetime) -> None:
+        """Tell incidents, and those of which something is muted so far, what is new to them."""
         rules = self._rules()
-        before = await self._writer.read(incidents_muted)
-        if not (concerned := sorted(muted.keys() | {incident.id for incident in before if name in incident.muted})):
+        if not (concerned := sorted({*ids, *await self._writer.read(incidents_muted)})):
             return
 
         def work(connection: Connection) -> list[Event]:
@@ -167,13 +181,9 @@ class Reconcile:
             transaction.incidents.load(concerned)
             for id_ in concerned:
                 incident = transaction.incidents.get(id_)
-                if incident is None or incident.phase == "closed":
-                    continue
-                was = incident.muted.get(name, {})
-                kept = {fingerprint: by for fingerprint, by in was.items() if fingerprint in unseen}
-                told = {f: by for f, by in {**kept, **muted.get(id_, {})}.items() if (name, f) in incident.alerts}
-                if told != was:
-                    submit(transaction, id_, AlertsMuted(name, told), rules, now)
+                if incident is not None and incident.phase != "closed":
+                    for event in news(incident):
+                        submit(transaction, id_, event, rules, now)
             transaction.write(now)
             return transaction.happened
 

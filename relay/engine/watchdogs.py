@@ -17,7 +17,7 @@ from relay.incident.alert import OWN_SOURCE, Alert
 from relay.integrations.alertmanager import read_webhook
 from relay.integrations.alertmanager_api import body, tell
 from relay.store.database import StoreUnavailable
-from relay.store.reading import firing_of, watchdog_told_at
+from relay.store.reading import firing_of, watchdogs_told_at
 
 log = structlog.get_logger()
 
@@ -41,33 +41,53 @@ class Watchdogs:
         self._intake = intake
         self._clock = clock
         self._every = every
+        self._began = clock.monotonic()
+        self._told: dict[str, set[datetime]] = {}
+        """When each source has told of its watchdogs, as the database had it at the last look."""
+        self._looked: dict[str, float] = {}
+        """When that was, by the monotonic clock, as all that follows: the time may be set meanwhile."""
+        self._heard: dict[str, float] = {}
         self._raised: set[str] = set()
         """Sources whose silence was told of, even if somebody has resolved its incident since."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        began = self._clock.now()
         while self._limits:
             try:
-                for source, limit in self._limits.items():
-                    await self._look(source, limit, began)
+                for source in self._limits:
+                    await self.look(source)
             except StoreUnavailable as trouble:
                 log.warning("watchdogs cannot be looked after", because=str(trouble))
             await asyncio.sleep(self._every)
 
-    async def _look(self, source: str, limit: timedelta, began: datetime) -> None:
-        name = f"watchdog-{source}"
-        heard = await self._writer.read(lambda connection: watchdog_told_at(connection, source))
+    async def look(self, source: str) -> None:
+        """Raise the alarm about a silent source, and end it when the source is heard. Raises `StoreUnavailable`."""
+        name, limit = f"watchdog-{source}", self._limits[source]
+        told = await self._writer.read(lambda connection: watchdogs_told_at(connection, source))
         firing = name in await self._writer.read(lambda connection: firing_of(connection, OWN_SOURCE))
-        now = self._clock.now()
-        silent_since = max(heard or began, began)
-        if now - silent_since < limit:
+        heard = self._hear(source, told)
+        if heard is not None and self._silent_for(heard) < limit:
             self._raised.discard(source)
             if firing:
-                await self._tell(_alert(name, source, silent_since, limit, heard), now)
-        elif not firing and source not in self._raised:
+                await self._tell(_alert(name, source, None, limit, told), self._clock.now())
+        elif firing:
             self._raised.add(source)
-            await self._tell(_alert(name, source, silent_since, limit, heard), None)
+        elif source not in self._raised and self._silent_for(max(self._began, heard or 0.0)) >= limit:
+            # a start, before which nothing could be heard, puts the alarm off; it proves no watchdog
+            self._raised.add(source)
+            await self._tell(_alert(name, source, self._clock.now(), limit, told), None)
+
+    def _hear(self, source: str, told: set[datetime]) -> float | None:
+        """When the source was last heard: as the wall clock says, but no longer ago than the look before."""
+        before, passed = self._told.get(source, set()), self._clock.monotonic()
+        if new := told - before:
+            ago = max((self._clock.now() - max(new)).total_seconds(), 0.0)
+            self._heard[source] = max(passed - ago, self._looked.get(source, passed - ago))
+        self._told[source], self._looked[source] = told, passed
+        return self._heard.get(source)
+
+    def _silent_for(self, since: float) -> timedelta:
+        return timedelta(seconds=self._clock.monotonic() - since)
 
     async def _tell(self, alert: Alert, ends_at: datetime | None) -> None:
         log.warning("watchdog", source=alert.labels["source"], silent=ends_at is None)
@@ -75,11 +95,11 @@ class Watchdogs:
         await self._intake.accept(OWN_SOURCE, text, read_webhook(text, OWN_SOURCE, now), now)
 
 
-def _alert(name: str, source: str, silent_since: datetime, limit: timedelta, heard: datetime | None) -> Alert:
+def _alert(name: str, source: str, starts_at: datetime | None, limit: timedelta, told: set[datetime]) -> Alert:
     labels = {"alertname": "RelayWatchdogSilent", "source": source, "severity": "critical", "service": "alerting"}
-    last = f"last heard {silent_since:%Y-%m-%d %H:%M:%S} UTC" if heard else "never heard"
+    last = f"last heard {max(told):%Y-%m-%d %H:%M:%S} UTC" if told else "never heard"
     summary = (
         f"The watchdog of {source} is silent for more than {spell(limit)} ({last}): alerts of {source} may not reach "
         "anybody. Is its Prometheus up, its Alertmanager, and the way from there to Relay?"
     )
-    return Alert(OWN_SOURCE, name, labels, {"summary": summary}, silent_since + limit)
+    return Alert(OWN_SOURCE, name, labels, {"summary": summary}, starts_at)

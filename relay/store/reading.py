@@ -53,11 +53,11 @@ def list_incidents(connection: Connection, phases: Sequence[str], limit: int, be
     return [read_incident(r.state).but(alerts=alerts.get(r.id, {})) for r in found]
 
 
-def incidents_muted(connection: Connection) -> list[Incident]:
-    """Incidents, without their alerts, of which a source keeps some alerts to itself."""
+def incidents_muted(connection: Connection) -> list[str]:
+    """Incidents that are not closed, and of which a source keeps some alerts to itself."""
     row = tables.incident.c
-    some = (row.phase != "closed", row.state.contains('"muted":{"'))
-    return [read_incident(state) for state in connection.execute(select(row.state).where(*some)).scalars()]
+    muted = select(row.id).where(row.phase != "closed", row.state.contains('"muted":{"'))
+    return list(connection.execute(muted).scalars())
 
 
 def find_incident(connection: Connection, id_: str) -> Incident | None:
@@ -163,13 +163,11 @@ def alert_told_at(connection: Connection, key: AlertKey) -> datetime | None:
     return told
 
 
-def watchdog_told_at(connection: Connection, source: str) -> datetime | None:
-    """When a source has last told of its watchdog: the alert that fires, and is of no incident."""
+def watchdogs_told_at(connection: Connection, source: str) -> set[datetime]:
+    """When a source has last told of its watchdogs: alerts that fire, and are of no incident."""
     row = tables.alert.c
-    told: datetime | None = connection.execute(
-        select(func.max(row.told_at)).where(row.source == source, row.firing, row.incident == "")
-    ).scalar()
-    return told
+    told = select(row.told_at).where(row.source == source, row.firing, row.incident == "")
+    return set(connection.execute(told).scalars())
 
 
 def read_outbox(connection: Connection, limit: int) -> list[Row[Any]]:

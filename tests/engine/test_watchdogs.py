@@ -44,6 +44,56 @@ async def test_a_silent_watchdog_pages_and_a_loud_one_ends_it(tmp_path, clock):
         await until(incidents(relay, "resolved"))
 
 
+async def test_a_restart_proves_no_watchdog(tmp_path, clock):
+    watched = {"watchdog_within": "5m"}
+    async with pagerduty.stand_in() as vendor:
+        async with service(tmp_path, vendor.url, source=watched, clock=clock) as relay:
+            await beat(relay)
+            clock.advance(timedelta(minutes=7))
+            await until(incidents(relay, "triggered"))
+            await until(lambda: asyncio.sleep(0, vendor.open_keys()))
+        clock.advance(timedelta(seconds=10))
+        async with service(tmp_path, vendor.url, source=watched, clock=clock) as relay:
+            await asyncio.sleep(1.5)
+            clock.advance(timedelta(minutes=6))
+            await asyncio.sleep(1.5)
+            assert len(await incidents(relay, "triggered")()) == 1
+            assert len(vendor.pages()) == len(vendor.open_keys()) == 1
+            await beat(relay)
+            await until(incidents(relay, "resolved"))
+
+
+async def test_what_relay_could_not_hear_while_it_was_down_is_no_silence(tmp_path, clock):
+    async with service(tmp_path, source={"watchdog_within": "5m"}, clock=clock) as relay:
+        await beat(relay)
+    clock.advance(timedelta(hours=1))
+    async with service(tmp_path, source={"watchdog_within": "5m"}, clock=clock) as relay:
+        await asyncio.sleep(1.5)
+        assert await incidents(relay, "all")() == []
+        clock.advance(timedelta(minutes=6))
+        await until(incidents(relay, "triggered"))
+
+
+async def test_a_clock_that_is_set_forward_is_no_silence(tmp_path, clock):
+    async with service(tmp_path, source={"watchdog_within": "5m"}, clock=clock) as relay:
+        await beat(relay)
+        await asyncio.sleep(1.2)
+        clock.step(timedelta(hours=1))
+        await asyncio.sleep(1.5)
+        assert await incidents(relay, "all")() == []
+
+
+async def test_a_clock_that_is_set_back_hides_none(tmp_path, clock):
+    async with service(tmp_path, source={"watchdog_within": "5m"}, clock=clock) as relay:
+        await beat(relay)
+        await asyncio.sleep(1.2)
+        clock.step(timedelta(hours=-1))
+        clock.advance(timedelta(minutes=6))
+        await until(incidents(relay, "triggered"))
+        await beat(relay)
+        await until(incidents(relay, "resolved"))
+
+
 async def test_a_silence_that_somebody_has_seen_to_does_not_page_twice(tmp_path, clock):
     async with service(tmp_path, source={"watchdog_within": "3m"}, clock=clock) as relay:
         clock.advance(timedelta(minutes=4))
