@@ -7,7 +7,7 @@ import pytest
 from playbook import rules
 from world import World, ended, told
 
-from relay.engine.rehearsal import ALL
+from relay.engine.rehearsal import ALL, accept
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
@@ -153,6 +153,15 @@ def test_nobody_is_rung_for_what_ended_before_the_page_left(world):
     world.vendor = lambda effect: Again("503") if isinstance(effect, Page) else None
     world.post(told()).post(ended(told())).after(hours=1)
     assert [type(effect) for effect in world.reached()] == [Page, ResolvePage]
+
+
+def test_nobody_is_rung_again_for_what_ended_while_its_page_was_being_sent(world):
+    world.vendor = lambda effect: Again("it was taken, and the answer is lost")
+    world.deliver(told()).turn()
+    world.submit("INC-1", Resolved("it is over", "ana"))  # before the answer is taken in
+    world.vendor = accept
+    world.run().after(minutes=2)
+    assert [type(effect) for effect in world.took()] == [Page, ResolvePage]
 
 
 def test_a_refused_page_goes_to_the_next_level_at_once(world):

@@ -71,14 +71,14 @@ class Asking:
     def restart(self):
         """The process that asks is another."""
         story, store = self.simulation, Store(self.simulation)
-        self._asked = Asked((self.api,), answered_at=story.clock.now())
+        self._asked = Asked((self.api,), since=story.clock.now())
         self._reconcile = Reconcile(
             {"prod": self._asked}, store, store, lambda: story.rules, story.clock, METRICS, lambda: None
         )
 
     def source(self):
         """Compare with what the source shows."""
-        asyncio.run(self._reconcile._ask("prod", self._asked, None))
+        asyncio.run(self._reconcile.ask("prod", self._asked, None))
 
     def pager(self):
         """Ask what became of the open pages; gives what was told."""
