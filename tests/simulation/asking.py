@@ -59,6 +59,7 @@ class Asking:
     """Reconciling with the source, and following up pages."""
 
     simulation: object
+    runner: asyncio.Runner
     api: Shown = field(init=False)
 
     def __post_init__(self):
@@ -78,10 +79,10 @@ class Asking:
 
     def source(self):
         """Compare with what the source shows."""
-        asyncio.run(self._reconcile.ask("prod", self._asked, None))
+        self.runner.run(self._reconcile.ask("prod", self._asked, None))
 
     def pager(self):
         """Ask what became of the open pages; gives what was told."""
         self.simulation.pager.told = []
-        asyncio.run(self._follow.ask(None))
+        self.runner.run(self._follow.ask(None))
         return self.simulation.pager.told

@@ -1,5 +1,6 @@
 """One story by seed: the production engine on a real database and a manual clock, in a world that does its worst."""
 
+import asyncio
 import hashlib
 import random
 from collections.abc import Callable
@@ -50,7 +51,7 @@ class Replica:
 class Simulation:
     """Everything outside the engine, and the engine."""
 
-    def __init__(self, seed: int, database: Database, steps: int = STEPS) -> None:
+    def __init__(self, seed: int, database: Database, runner: asyncio.Runner, steps: int = STEPS) -> None:
         random.seed(seed)  # for the references that the outbox draws
         self.seed = seed
         self.chance = random.Random(seed)
@@ -63,7 +64,7 @@ class Simulation:
         self.pager = Pager(self.chance)
         self.news: list[News] = []
         """Webhooks of the pager that are under way."""
-        self.asking = Asking(self)
+        self.asking = Asking(self, runner)
         self.steps = steps
         self.trace: list[str] = []
         self.replicas = [Replica() for _ in range(self.chance.choice((1, 1, 2)))]
@@ -323,7 +324,7 @@ class Simulation:
 
 def simulate(seed: int, steps: int = STEPS, kind: type[Simulation] = Simulation) -> Simulation:
     """Tell the story of a seed; gives it when it is over."""
-    with scratch_database() as database:
-        simulation = kind(seed, database, steps)
+    with scratch_database() as database, asyncio.Runner() as runner:
+        simulation = kind(seed, database, runner, steps)
         simulation.digest = simulation.run()
         return simulation
