@@ -74,12 +74,21 @@ def drain(
         _decide_all(transaction, webhooks, rules, now, drained)
         return drained
     bodies, drained.more = transaction.inbox.waiting(limit, FEWER_BYTES if arrived else MOST_BYTES)
-    webhooks = [found for body in bodies if (found := _read(transaction, body, drained))]
-    _decide_all(transaction, webhooks, rules, now, drained)
-    transaction.inbox.decided([body.id for body in bodies])
+    decide_stored(transaction, bodies, rules, now, drained)
     transaction.inbox.append([one.received for one in arrived])
     drained.more = drained.more or bool(arrived)
     return drained
+
+
+def decide_stored(
+    transaction: Transaction, bodies: Sequence[Received], rules: Rules, now: datetime, drained: Drained
+) -> None:
+    """Decide webhooks that are in the inbox."""
+    if sum(len(body.body) for body in bodies) > MOST_BYTES:
+        transaction.take_time()
+    webhooks = [found for body in bodies if (found := _read(transaction, body, drained))]
+    _decide_all(transaction, webhooks, rules, now, drained)
+    transaction.inbox.decided([body.id for body in bodies])
 
 
 def _decide_all(
@@ -108,14 +117,14 @@ def _enriched(one: Arrived, rules: Rules) -> Arrived:
     return Arrived(one.received, replace(one.webhook, alerts=alerts))
 
 
-def set_aside(transaction: Transaction, rules: Rules, now: datetime) -> Drained:
-    """Give the oldest waiting webhook up, which the database refuses to keep: quarantine it, and page for that."""
-    drained = Drained()
-    for body in transaction.inbox.waiting(1, MOST_BYTES)[0]:
+def set_aside(
+    transaction: Transaction, bodies: Sequence[Received], rules: Rules, now: datetime, drained: Drained
+) -> None:
+    """Give webhooks up that are in the inbox, and that the database refuses to keep: quarantine them, and page."""
+    for body in bodies:
         _fail_open(transaction, body, "the database refuses what is in it", rules, now, drained)
-        transaction.inbox.decided([body.id])
-        drained.webhooks = 1
-    return drained
+    transaction.inbox.decided([body.id for body in bodies])
+    drained.webhooks = len(bodies)
 
 
 def _store(transaction: Transaction, one: Arrived) -> Arrived:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import aiohttp
 import structlog
@@ -11,17 +11,19 @@ from sqlalchemy import Connection
 
 from relay.clock import Clock
 from relay.engine.dispatch import Dispatch
-from relay.engine.drain import Arrived, set_aside
+from relay.engine.drain import Arrived
 from relay.engine.intake import Intake, Waiting, tell
 from relay.engine.metrics import Metrics
+from relay.engine.pieces import Pieces
+from relay.engine.set_back import Steps, bring_forward
+from relay.engine.settle import Answer
 from relay.engine.turn import MOST_WEBHOOKS, Turned, turn
 from relay.engine.writer import Writer
 from relay.incident.decide import Rules
-from relay.store.database import StoreRefused, StoreUnavailable
-from relay.store.inbox import Inbox
+from relay.store.database import StoreBusy, StoreRefused, StoreUnavailable
 from relay.store.incidents import Incidents
-from relay.store.outbox import Outbox
-from relay.store.transaction import Transaction, no_room
+from relay.store.outbox import Left, Outbox, Room
+from relay.store.transaction import no_room
 
 log = structlog.get_logger()
 
@@ -34,7 +36,9 @@ MANY = 50
 DEFER = 0.5
 """Seconds for which deciding may wait for storing."""
 AFTER_FAILURE = 1.0
-"""Seconds before a turn that the database refused is tried again."""
+"""Seconds before a turn is tried again that could not be kept."""
+LONGEST_TRANSACTION = 10.0
+"""Seconds after which a database that has not answered counts as away."""
 
 
 class Loop:
@@ -58,7 +62,6 @@ class Loop:
         self._metrics = metrics
         self._nudged = asyncio.Event()
         self._stopping = False
-        self._webhooks = MOST_WEBHOOKS
         self._behind = True
         """Whether older webhooks may wait to be decided."""
         self._looked_at = -LONGEST_SLEEP
@@ -67,13 +70,26 @@ class Loop:
         """Whether the last turn only stored: a burst is under way, which ends with a turn to which little has come."""
         self._next: datetime | None = None
         """The next deadline or retry that is known of."""
-        self._unclaimed = False
+        self._asked = False
+        """Whether somebody else has changed something, or a turn has left something that can be claimed."""
+        self._full = False
+        """Whether something waits for its target, or for an earlier message about its page."""
         self._nudge_later: asyncio.TimerHandle | None = None
         self._reconsider = False
-        self._first_alone = writer.database.writers == 1
-        """Whether claims are those of a process that is gone: it shared its database with no other."""
-        self.healthy = False
-        """Whether the last turn was kept."""
+        self._alone = writer.database.writers == 1
+        """Whether it shares its database with no other: else that one's deadlines would be moved as well."""
+        self._first_alone = self._alone
+        """Whether claims are those of a process that is gone."""
+        self._steps = Steps(clock)
+        self._set_back = timedelta()
+        """By how much the clock was set back, and what waits is not yet brought forward."""
+        self._kept = False
+        self._pause = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last turn was kept, and the database answers: one that is cut off may say nothing at all."""
+        return self._kept and self._writer.waited < LONGEST_TRANSACTION
 
     def nudge(self) -> None:
         """Say that there is something to do."""
@@ -88,7 +104,7 @@ class Loop:
 
     def look(self) -> None:
         """Say that somebody else has changed something: the next turn looks for all that is due."""
-        self._unclaimed = True
+        self._asked = True
         self._nudged.set()
 
     def reconsider(self) -> None:
@@ -106,9 +122,13 @@ class Loop:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
             while not self._done:
                 self._nudged.clear()
-                turned = await self._turn()
-                self._dispatch.start(turned.errands, tasks, session)
-                if turned.drained.webhooks > 1:
+                began = time.monotonic()
+                turned = await self._turn(began)
+                self._dispatch.start(turned.errands, began, tasks, session)
+                if self._pause:
+                    self._pause = False
+                    await asyncio.sleep(AFTER_FAILURE)
+                elif turned.drained.webhooks > 1:
                     await asyncio.sleep(GATHER)
                 if not (turned.more or self._done):
                     await self._sleep()
@@ -117,102 +137,122 @@ class Loop:
     def _done(self) -> bool:
         return self._stopping and self._dispatch.idle and self._intake.empty
 
-    async def _turn(self) -> Turned:
+    async def _turn(self, began: float) -> Turned:
         answers = self._dispatch.take_answers()
         if self._nudge_later is not None:
             self._nudge_later.cancel()
             self._nudge_later = None
-        room, full = (no_room, frozenset[str]()) if self._stopping else (self._dispatch.room, self._dispatch.full)
-        rules, now, began = self._rules(), self._clock.now(), time.monotonic()
-        reconsider, self._reconsider = self._reconsider, False
-        look = not self._stopping and self._must_look(now, began)
+        rules, now, under_way = self._rules(), self._clock.now(), self._dispatch.under_way
+        room, full = self._places
+        look = not self._stopping and self._must_look(now, began, answered=bool(answers))
+        self._asked = self._asked and not look
+        begin = self._beginning(now)
 
         waiting = self._intake.take()
         arrived = [one.arrived for one in waiting]
 
-        webhooks = 0 if self._may_defer(arrived, began) else self._webhooks
+        webhooks = 0 if self._may_defer(arrived, began) else MOST_WEBHOOKS
         behind = self._behind or webhooks == 0
 
         def work(connection: Connection) -> Turned:
-            if self._first_alone:
-                Outbox(connection).release_all(now)
-            if reconsider:
-                Incidents(connection).look_again(now)
-            return turn(connection, arrived, answers, room, full, rules, now, webhooks, look=look, behind=behind)
+            begin(connection)
+            return turn(
+                connection, arrived, answers, room, full, rules, now, webhooks,
+                look=look, behind=behind, under_way=under_way,
+            )  # fmt: skip
 
         try:
             turned = await self._writer.transact(work)
-        except StoreRefused as error:
-            self._reconsider = self._reconsider or reconsider
-            self._dispatch.give_back(answers)
-            await self._isolate(waiting, error)
-            return Turned()
-        except StoreUnavailable as error:
-            self._reconsider = self._reconsider or reconsider
-            self._dispatch.give_back(answers)
-            tell(waiting, error)
-            await self._failed(error)
-            return Turned()
+        except Exception as error:
+            pieces = Pieces(self._writer, rules, now, self._metrics)
+            return await self._in_pieces(error, begin, waiting, answers, pieces)
         tell(waiting)
         self._deferring = webhooks == 0
         if webhooks:
             self._decided_at = began
+        self._behind = turned.drained.more
+        self._metrics.turned(turned, time.monotonic() - began)
         self._learned(turned, look, began)
         return turned
+
+    @property
+    def _places(self) -> tuple[Room, frozenset[str]]:
+        return (no_room, frozenset()) if self._stopping else (self._dispatch.room, self._dispatch.full)
+
+    def _beginning(self, now: datetime) -> Callable[[Connection], None]:
+        """What a turn begins with, until one is kept."""
+        first, reconsider = self._first_alone, self._reconsider
+        self._reconsider = False
+        if self._alone and (back := self._steps.back()):
+            self._set_back += back
+            self._metrics.clock_set_back.inc()
+            log.warning("the clock was set back: what waits is brought forward", seconds=back.total_seconds())
+        set_back = self._set_back
+
+        def begin(connection: Connection) -> None:
+            if first:
+                Outbox(connection).release_all(now)
+            if set_back:
+                bring_forward(connection, set_back, now)
+            if reconsider:
+                Incidents(connection).look_again(now)
+
+        return begin
 
     def _may_defer(self, arrived: Sequence[Arrived], monotonic: float) -> bool:
         """Whether this turn may only store what has come: many wait for an answer, and deciding has not waited long."""
         many = len(arrived) >= (1 if self._deferring else MANY)
         return many and monotonic - self._decided_at < DEFER
 
-    def _must_look(self, now: datetime, monotonic: float) -> bool:
-        """Whether this turn must look for what is due, and not only see to what has come."""
+    def _must_look(self, now: datetime, monotonic: float, *, answered: bool) -> bool:
+        """Whether this turn must look for what is due, and not only see to what has come.
+
+        What waits for a full target can go on after an answer; and from time to time, as its limit or a pause ends.
+        """
         due = self._next is not None and self._next <= now
-        return self._unclaimed or due or monotonic - self._looked_at >= LONGEST_SLEEP
+        freed = self._full and answered
+        return self._asked or due or freed or monotonic - self._looked_at >= LONGEST_SLEEP
 
     def _learned(self, turned: Turned, looked: bool, began: float) -> None:
-        self.healthy, self._first_alone = True, False
-        self._webhooks, self._behind = MOST_WEBHOOKS, turned.drained.more
+        self._kept, self._first_alone, self._set_back = True, False, timedelta()
         if looked:
-            self._looked_at, self._next, self._unclaimed = began, turned.next_moment, turned.unclaimed
+            self._looked_at, self._next = began, turned.next_moment
+            self._full = turned.left is Left.FULL
         else:
-            self._unclaimed = self._unclaimed or turned.unclaimed
+            self._asked = self._asked or turned.left is Left.CLAIMABLE
+            self._full = self._full or turned.left is Left.FULL
             self._next = min((at for at in (self._next, turned.next_moment) if at is not None), default=None)
-        self._metrics.turned(turned, time.monotonic() - began)
 
-    async def _failed(self, error: StoreUnavailable) -> None:
-        self.healthy, self._behind = False, True
+    async def _in_pieces(
+        self,
+        error: Exception,
+        begin: Callable[[Connection], None],
+        waiting: Sequence[Waiting],
+        answers: Sequence[Answer],
+        pieces: Pieces,
+    ) -> Turned:
+        """The turn cannot be kept as a whole: do all of it that can be, which is nothing while the database is away."""
         self._metrics.turn_failures.inc()
-        log.error("a turn could not be kept", because=str(error))
-        if not isinstance(error, StoreRefused):
-            await asyncio.sleep(AFTER_FAILURE)
-
-    async def _isolate(self, waiting: list[Waiting], error: StoreRefused) -> None:
-        """The database refuses what a turn wants to keep: store what has come, and find the webhook that it is in."""
-        await self._failed(error)
-        bodies = [one.arrived.received for one in waiting]
+        log.error("a turn could not be kept", because=str(error), exc_info=not isinstance(error, StoreUnavailable))
+        self._pause = not isinstance(error, StoreBusy)  # that has waited already
+        began, left = time.monotonic(), answers
         try:
-            await self._writer.transact(lambda connection: Inbox(connection).append(bodies))
-            tell(waiting)
-            if self._webhooks == 1:
-                await self._set_aside()
-            self._webhooks = 1
-            self.nudge()
-        except StoreUnavailable as still:
-            tell(waiting, still)
-            await self._failed(StoreUnavailable(str(still)))
-
-    async def _set_aside(self) -> None:
-        """Quarantine the oldest webhook; refused as well if that is not to blame, and then it stays."""
-        rules, now = self._rules(), self._clock.now()
-
-        def give_up(connection: Connection) -> None:
-            turn(connection, (), (), no_room, (), rules, now, 0, look=False)
-            transaction = Transaction(connection)
-            set_aside(transaction, rules, now)
-            transaction.write(now)
-
-        await self._writer.transact(give_up)
+            if isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused | StoreBusy):
+                raise error
+            await pieces.store(begin, waiting, self._dispatch.under_way)
+            left = await pieces.settle(answers)
+            await pieces.decide()
+            await pieces.wake()
+            turned = await pieces.claim(*self._places)
+        except Exception as still:
+            self._kept, self._pause, self._asked, self._reconsider = False, True, True, True
+            tell(waiting, still if isinstance(still, StoreUnavailable) else StoreUnavailable(str(still)))
+            return Turned(more=True)
+        finally:
+            self._behind = True
+            self._dispatch.give_back(left)
+        self._learned(turned, True, began)
+        return turned
 
     async def _sleep(self) -> None:
         seconds = LONGEST_SLEEP

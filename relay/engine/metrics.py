@@ -201,7 +201,14 @@ class Metrics:
         self.turn = Histogram(
             "relay_turn_seconds", "How long a turn of the engine takes.", buckets=_FAST, registry=registry
         )
-        self.turn_failures = Counter("relay_turn_failures_total", "Turns that the database refused.", registry=registry)
+        self.turn_failures = Counter(
+            "relay_turn_failures_total", "Turns that could not be kept as a whole.", registry=registry
+        )
+        self.clock_set_back = Counter(
+            "relay_clock_set_back_total",
+            "Times the machine's clock was set back by five seconds or more: what waited was brought forward.",
+            registry=registry,
+        )
         self.swept = Counter(
             "relay_swept_rows_total", "Rows removed for their age, by table.", ["table"], registry=registry
         )

@@ -42,17 +42,24 @@ def wake(transaction: Transaction, rules: Rules, now: datetime, limit: int) -> i
     """Let every deadline that has passed be missed, the longest overdue incident first; gives how many incidents."""
     due = transaction.incidents.due(now, limit)
     for id_ in due:
-        incident = transaction.incidents.get(id_)
-        assert incident is not None
-        try:
-            decisions = _missed(incident, rules, now)
-        except Exception:
-            log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
-            transaction.incidents.defer(id_, now + SICK_FOR)
-            continue
-        for decision in decisions:
-            transaction.keep(decision, now)
+        miss(transaction, id_, rules, now)
     return len(due)
+
+
+def miss(transaction: Transaction, id_: str, rules: Rules, now: datetime) -> None:
+    """Let the deadlines be missed that have passed of an incident that was loaded."""
+    incident = transaction.incidents.get(id_)
+    if incident is None:  # it cannot be read, which its log says
+        transaction.incidents.defer(id_, now + SICK_FOR)
+        return
+    try:
+        decisions = _missed(incident, rules, now)
+    except Exception:
+        log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
+        transaction.incidents.defer(id_, now + SICK_FOR)
+        return
+    for decision in decisions:
+        transaction.keep(decision, now)
 
 
 def _missed(incident: Incident, rules: Rules, now: datetime) -> Iterable[Decision]:

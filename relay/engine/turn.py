@@ -12,7 +12,7 @@ from relay.engine.settle import Answer, settle
 from relay.engine.submit import wake
 from relay.incident.decide import Rules
 from relay.incident.events import Event
-from relay.store.outbox import Errand, Room
+from relay.store.outbox import Errand, Left, Room
 from relay.store.transaction import Transaction
 
 LEASE = timedelta(seconds=30)
@@ -32,8 +32,8 @@ class Turned:
     drained: Drained = field(default_factory=Drained)
     woken: int = 0
     happened: list[Event] = field(default_factory=list)
-    unclaimed: bool = False
-    """Whether something is due that nobody holds a claim on: it waits for its target, or for an earlier message."""
+    left: Left = Left.NOTHING
+    """What is due, and nobody holds a claim on."""
     more: bool = False
     """Whether there may be more to do at once."""
 
@@ -50,31 +50,35 @@ def turn(
     *,
     look: bool = True,
     behind: bool = True,
+    under_way: Collection[Errand] = (),
 ) -> Turned:
     """Make what has arrived durable, take answers in, decide webhooks, and claim what they ask for.
 
     With `look`, also wake every incident that is due, and claim every errand that is: what other turns, other
-    replicas, or time have left. Without, the turn sees only to what it has itself brought about.
+    replicas, or time have left. Without, the turn sees only to what it has itself brought about. What is `under_way`,
+    carried out by this process, stays its own.
     """
     transaction = Transaction(connection)
+    transaction.outbox.renew(under_way, now, LEASE)
     settle(transaction, answers, rules, now)
     turned = Turned(drained=drain(transaction, arrived, rules, now, webhooks, behind=behind))
     if look:
         turned.woken = wake(transaction, rules, now, MOST_WAKES)
     turned.errands = transaction.write(now, LEASE, room)
     turned.happened = transaction.happened
-    turned.more = turned.drained.more or turned.woken == MOST_WAKES or (transaction.left_unclaimed and not look)
+    turned.more = turned.drained.more or turned.woken == MOST_WAKES or (transaction.left is Left.CLAIMABLE and not look)
     if look:
-        _look(transaction, turned, room, full, now)
+        claim_due(transaction, turned, room, full, now)
     else:
-        turned.unclaimed, turned.next_moment = transaction.left_unclaimed, transaction.soonest
+        turned.left, turned.next_moment = transaction.left, transaction.soonest
     return turned
 
 
-def _look(transaction: Transaction, turned: Turned, room: Room, full: Collection[str], now: datetime) -> None:
+def claim_due(transaction: Transaction, turned: Turned, room: Room, full: Collection[str], now: datetime) -> None:
+    """Claim every errand that is due, and see when the next thing is."""
     taken = Counter(errand.effect.target for errand in turned.errands)
     claimed = transaction.outbox.claim(now, LEASE, MOST_ERRANDS, lambda target: room(target) - taken[target], full)
     turned.errands += claimed
     turned.more = turned.more or len(claimed) == MOST_ERRANDS
-    turned.unclaimed = transaction.outbox.unclaimed(now)
+    turned.left = Left.FULL if transaction.outbox.unclaimed(now) else Left.NOTHING
     turned.next_moment = transaction.next_moment(now)

@@ -1,6 +1,7 @@
 """The way from asyncio to the database: a whole transaction at a time, in a thread."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -19,10 +20,20 @@ class Writer:
         self.database = database
         self._writers = ThreadPoolExecutor(database.writers, "relay-writer")
         self._readers = ThreadPoolExecutor(2, "relay-reader")
+        self._begun: dict[object, float] = {}
 
     async def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Do work in a transaction. Raises `StoreUnavailable`, and whatever `work` raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._writers, self.database.transact, work)
+        self._begun[work] = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writers, self.database.transact, work)
+        finally:
+            del self._begun[work]
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which the oldest of the transactions under way has been waited for."""
+        return time.monotonic() - min(self._begun.values(), default=time.monotonic())
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Look things up. Raises `StoreUnavailable`."""

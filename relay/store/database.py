@@ -27,6 +27,10 @@ class StoreRefused(StoreUnavailable):
     """The database works, and refuses this very thing: trying the same again cannot help."""
 
 
+class StoreBusy(StoreUnavailable):
+    """The database works, and another process holds what is wanted: trying again later helps."""
+
+
 class StoreUnusable(Exception):
     """The database cannot be used until somebody changes something. The message says what."""
 
@@ -95,6 +99,9 @@ def open_database(url: str) -> Database:
             raise StoreUnusable(f'"{other}" is not a database Relay knows: take sqlite or postgresql')
     try:
         with database._writing.begin() as connection:
+            if parsed.get_backend_name() == "postgresql":  # others may be migrating, and a large table takes its time
+                connection.exec_driver_sql("set local lock_timeout = 0")
+                connection.exec_driver_sql("set local statement_timeout = 0")
             migrate(connection)
     except SQLAlchemyError as error:
         database.close()
@@ -157,8 +164,22 @@ def _begin_snapshot(connection: Connection) -> None:
     connection.exec_driver_sql("begin")
 
 
+_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "options": "-c lock_timeout=1s -c statement_timeout=60s -c idle_in_transaction_session_timeout=30s",
+}
+"""How long a server that says nothing is waited for, and how long a replica that says nothing may hold up others.
+
+What the URL says goes before.
+"""
+
+
 def _open_postgresql(url: URL) -> Database:
-    url = url.set(drivername="postgresql+psycopg")
+    url = url.set(drivername="postgresql+psycopg", query={**_PATIENCE, **url.query})
     try:
         writing = create_engine(url, pool_size=4, pool_pre_ping=True, isolation_level="READ COMMITTED")
     except ModuleNotFoundError:
@@ -170,10 +191,15 @@ def _lost_a_race(error: SQLAlchemyError) -> bool:
     """Two processes wrote the same thing, or waited for each other: the loser may simply try again."""
     if isinstance(error, IntegrityError):
         return True
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return state in ("40001", "40P01")
+    return _state(error) in ("40001", "40P01")
 
 
+def _state(error: SQLAlchemyError) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+_BUSY = ("40001", "40P01", "55P03", "57014")
+"""PostgreSQL's states for what lost a race, did not get a lock, or took too long."""
 _ADVICE = (
     ("locked", "the database is locked by another program: close it"),
     ("readonly", "the database cannot be written: check the permissions and the mount of its directory"),
@@ -193,6 +219,8 @@ def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
     for word, advice in _ADVICE:
         if word in said.lower():
             return StoreUnavailable(f"{advice} ({said})")
+    if _state(error) in _BUSY:
+        return StoreBusy(f"the database is busy: {said}")
     if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return StoreUnavailable(f"the database cannot be reached: {said}")
     return StoreRefused(f"the database refused: {said}")

@@ -13,6 +13,8 @@ from relay.incident.incident import Incident
 _INCIDENT = TypeAdapter(Incident)
 _EVENTS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
 _EFFECTS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Effect)}
+KINDS = _EFFECTS.keys()
+"""Effects that this Relay can carry out; a newer one may know others."""
 
 
 def write_incident(incident: Incident) -> str:
@@ -41,11 +43,6 @@ def read_event(kind: str, body: str) -> Event:
 def write_effect(effect: Effect) -> str:
     """An effect's fields."""
     return _EFFECTS[type(effect).__name__].dump_json(effect).decode()
-
-
-def is_known(kind: str) -> bool:
-    """Whether it is an effect that this Relay can carry out; a newer one may know others."""
-    return kind in _EFFECTS
 
 
 def read_effect(kind: str, body: str) -> Effect:

@@ -88,6 +88,19 @@ class Inbox:
         bodies = [Received(row.source, at(row.received_at) or EPOCH, unpack(bytes(row.body)), row.id) for row in rows]
         return bodies, len(ids) < len(sizes) or len(sizes) == limit
 
+    def oldest(self, limit: int) -> list[int]:
+        """The ids of the oldest undecided bodies that no other process holds."""
+        return [row.id for row in _SIZES.run(self.connection, most=limit)]
+
+    def take(self, id_: int) -> Received | None:
+        """One undecided body, locked; None when it was decided meanwhile, or another process holds it."""
+        row = tables.inbox.c
+        query = select(tables.inbox).where(row.id == id_, row.waiting).with_for_update(skip_locked=True)
+        found = self.connection.execute(query).one_or_none()
+        if found is None:
+            return None
+        return Received(found.source, found.received_at, unpack(bytes(found.body)), found.id)
+
     def decided(self, ids: Iterable[int]) -> None:
         """Mark bodies as decided."""
         if ids := list(ids):

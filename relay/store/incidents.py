@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 
 from relay.incident.alert import Alert, AlertKey
@@ -18,6 +19,8 @@ from relay.store.chain import FIRST, commit, seal
 from relay.store.encoding import read_incident, read_texts, write_event, write_incident, write_texts
 from relay.store.prepared import Prepared, at, moment
 from relay.store.tables import EPOCH
+
+log = structlog.get_logger()
 
 CHUNK = 5_000
 """Keys in one statement; SQLite takes 32,766 parameters."""
@@ -80,6 +83,10 @@ _END_ALERT = Prepared(
 _INSERT_ENTRY = Prepared(insert(tables.timeline), _ENTRY)
 
 
+class Unreadable(Exception):
+    """An incident's state cannot be read. The message says whose."""
+
+
 @dataclass(slots=True)
 class _File:
     """An incident in the hands of a transaction."""
@@ -103,6 +110,7 @@ class Incidents:
     _highest: int | None = None
     _files: dict[str, _File] = field(default_factory=dict)
     _of_group: dict[str, str] = field(default_factory=dict)
+    _unreadable: set[str] = field(default_factory=set)
     _looked_up: set[str] = field(default_factory=set)
     """Groups that were asked for, those without an incident too."""
     _entries: list[dict[str, Any]] = field(default_factory=list)
@@ -119,7 +127,7 @@ class Incidents:
         ids = set(ids)
         if alerts:
             self._attach_alerts([id_ for id_ in ids if id_ in self._files and not self._files[id_].with_alerts])
-        wanted = sorted(ids - self._files.keys())
+        wanted = sorted(ids - self._files.keys() - self._unreadable)
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
             self._take(_INCIDENTS.run(self.connection, ids=chunk), alerts=alerts)
@@ -135,22 +143,39 @@ class Incidents:
             self.load([row.id for row in rows])
 
     def due(self, now: datetime, limit: int) -> list[str]:
-        """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold."""
+        """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold.
+
+        One that cannot be read is among them, and `get` does not give it.
+        """
         rows = _DUE.run(self.connection, now=moment(now), most=limit)
         self._take([row for row in rows if row.id not in self._files])
         self.load([row.id for row in rows])
         return [row.id for row in rows]
 
+    def due_ids(self, now: datetime, limit: int) -> list[str]:
+        """The same, without loading them."""
+        return [row.id for row in _DUE.run(self.connection, now=moment(now), most=limit)]
+
+    def waiting(self) -> list[str]:
+        """The ids of all incidents that have a deadline."""
+        row = tables.incident.c
+        return list(self.connection.execute(select(row.id).where(row.wake_at.is_not(None))).scalars())
+
     def _take(self, rows: Sequence[Any], *, alerts: bool = True) -> None:
         for row in rows:
-            incident = read_incident(row.state)
+            if row.phase != "closed":
+                self._of_group[row.group_key] = row.id
+            try:
+                incident = read_incident(row.state)
+            except ValueError:
+                log.exception("an incident cannot be read", incident=row.id)
+                self._unreadable.add(row.id)
+                continue
             self._files[row.id] = _File(
                 incident, row.number, row.group_key, row.entries, bytes(row.head), with_alerts=alerts
             )
-            if row.phase != "closed":
-                self._of_group[row.group_key] = row.id
         if alerts:
-            self._attach_alerts([row.id for row in rows if row.phase != "closed"])
+            self._attach_alerts([row.id for row in rows if row.phase != "closed" and row.id in self._files])
 
     def _attach_alerts(self, ids: list[str]) -> None:
         alerts: dict[str, dict[AlertKey, Alert]] = {}
@@ -163,8 +188,10 @@ class Incidents:
             file.incident, file.with_alerts = file.incident.but(alerts=alerts.get(id_, {})), True
 
     def of_group(self, group_key: str) -> Incident | None:
-        """The incident of a group that is not closed, if it was loaded or opened here."""
+        """The incident of a group that is not closed, if it was loaded or opened here. Raises `Unreadable`."""
         id_ = self._of_group.get(group_key)
+        if id_ in self._unreadable:
+            raise Unreadable(f"{id_} cannot be read")
         return self._files[id_].incident if id_ else None
 
     def get(self, id_: str) -> Incident | None:

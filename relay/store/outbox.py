@@ -5,16 +5,33 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntEnum
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, exists, insert, or_, select, update
+import structlog
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.store import tables
-from relay.store.encoding import is_known, read_effect, write_effect
+from relay.store.encoding import KINDS, read_effect, write_effect
 from relay.store.prepared import Prepared, at, moment
-from relay.store.tables import EPOCH
+from relay.store.tables import EPOCH, MICROSECOND
+
+log = structlog.get_logger()
 
 _INSERT = Prepared(
     insert(tables.outbox),
@@ -22,25 +39,42 @@ _INSERT = Prepared(
 )
 _row, _earlier = tables.outbox.c, tables.outbox.alias("earlier")
 _NOW = bindparam("now", type_=BigInteger)
-_DUE = (
+_first = select(func.min(_row.target).label("target")).cte("some", recursive=True)
+_TARGETS = Prepared(
+    select(
+        _first.union_all(
+            select(select(func.min(_row.target)).where(_row.target > _first.c.target).scalar_subquery()).where(
+                _first.c.target.is_not(None)
+            )
+        )
+    )
+)
+"""Who is to be asked anything, jumping from one to the next in `outbox_of_target`: each may have many rows."""
+_KNOWN = _row.kind.in_(sorted(KINDS))
+_CLAIMABLE = Prepared(
     select(tables.outbox)
     .where(
+        _row.target == bindparam("target"),
         _row.due_at <= _NOW,
+        _KNOWN,
         or_(_row.key == "", ~exists().where(_earlier.c.key == _row.key, _earlier.c.id < _row.id)),
     )
     .order_by(_row.severity, _row.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_CLAIMABLE = Prepared(_DUE)
-_CLAIMABLE_BUT = Prepared(_DUE.where(_row.target.not_in(bindparam("full", expanding=True))))
 _CLAIM = Prepared(
     update(tables.outbox)
     .where(_row.id.in_(bindparam("ids", expanding=True)))
     .values(due_at=bindparam("until", type_=BigInteger), claimed=True)
 )
+_RENEW = Prepared(
+    update(tables.outbox)
+    .where(_row.ref.in_(bindparam("refs", expanding=True)), _row.claimed)
+    .values(due_at=bindparam("until", type_=BigInteger))
+)
 _LAPSED = Prepared(select(_row.id).where(_row.due_at <= _NOW, _row.claimed, _row.key != ""))
-_UNCLAIMED = Prepared(select(_row.id).where(_row.due_at <= _NOW, _row.claimed.is_(False)).limit(1))
+_UNCLAIMED = Prepared(select(_row.id).where(_row.due_at <= _NOW, _row.claimed.is_(False), _KNOWN).limit(1))
 _DONE = Prepared(delete(tables.outbox).where(_row.ref.in_(bindparam("refs", expanding=True))).returning(_row.ref))
 _ALL_OF_A_PAGE = ("Page", "UpdatePage", "AcknowledgePage")
 
@@ -57,10 +91,21 @@ class Errand:
     effect: Effect
     attempts: int
     created_at: datetime
+    until: datetime
 
 
-LEFT_TO_OTHERS = timedelta(seconds=1)
-"""For how long what only a newer Relay can carry out is left alone: one that runs beside this one takes it."""
+SICK_FOR = timedelta(minutes=1)
+"""How long a row is left alone that cannot be read."""
+
+
+class Left(IntEnum):
+    """What nobody holds a claim on."""
+
+    NOTHING = 0
+    FULL = 1
+    """It waits until its target has room, or an earlier message about its page is done."""
+    CLAIMABLE = 2
+    """It can be claimed, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +116,11 @@ class Outbox:
 
     def add(
         self, asked: Sequence[tuple[str, int, Effect]], now: datetime, lease: timedelta, room: Room
-    ) -> tuple[list[Errand], bool]:
+    ) -> tuple[list[Errand], Left]:
         """Take in effects, each with its incident and the incident's severity.
 
         Gives those that the caller holds a claim on at once, because they are new and their target has room, the most
-        severe first; and whether others were left to be claimed.
+        severe first; and what was left: see `Left`.
 
         What closes or changes a page takes the place of what was still to be said of that page, unless it is being
         said at this moment: so nobody is rung for a thing that is over before the message left.
@@ -87,21 +132,29 @@ class Outbox:
             self._overtake(now, [e.key for e in closing if isinstance(e, UpdatePage)], ("UpdatePage",))
         over = {effect.key for effect in closing if isinstance(effect, ResolvePage)}
         spoken_of = {effect.key for effect in closing}
-        rows, claimed, left = [], [], False
+        rows, claimed, left = [], [], Left.NOTHING
         taken: Counter[str] = Counter()
         for incident, severity, effect in sorted(asked, key=itemgetter(1)):
             if effect.key in over and not isinstance(effect, ResolvePage):
                 continue
-            errand = Errand(random.getrandbits(63), incident, effect, 0, now)
+            errand = Errand(random.getrandbits(63), incident, effect, 0, now, now + lease)
             fresh = isinstance(effect, Page | Measure) and effect.key not in spoken_of
             mine = fresh and taken[effect.target] < room(effect.target)
             if mine:
                 taken[effect.target] += 1
                 claimed.append(errand)
-            left = left or not mine
-            rows.append(_write(errand, severity, now + lease if mine else now, claimed=mine))
+            left = max(left, Left.NOTHING if mine else Left.FULL if fresh else Left.CLAIMABLE)
+            rows.append(_write(errand, severity, errand.until if mine else now, claimed=mine))
         _INSERT.many(self.connection, rows)
         return claimed, left
+
+    def renew(self, under_way: Iterable[Errand], now: datetime, lease: timedelta) -> None:
+        """Hold on to what this process is carrying out, though by this clock its claim has ended: the clock was set.
+
+        Else it would be claimed twice, or overtaken, while it is on its way.
+        """
+        if ended := [errand.ref for errand in under_way if errand.until <= now]:
+            _RENEW.run(self.connection, refs=ended, until=moment(now + lease))
 
     def _overtake(self, now: datetime, keys: list[str], kinds: tuple[str, ...]) -> None:
         if keys:
@@ -113,32 +166,31 @@ class Outbox:
         """Take what is due, the most severe first; messages about one page keep their order.
 
         A target is given no more than it has room for; those in `full` have none. What is claimed falls due again at
-        the end of the lease.
+        the end of the lease. What only a newer Relay can carry out is left to one that runs beside this one.
         """
-        taken: Counter[str] = Counter()
-        rows, strange = [], []
         self._let_go(now)
-        when = {"now": moment(now), "most": limit}
-        found = (
-            _CLAIMABLE_BUT.run(self.connection, **when, full=sorted(full))
-            if full
-            else _CLAIMABLE.run(self.connection, **when)
-        )
+        found: list[Any] = []
+        for row in _TARGETS.run(self.connection):
+            if row.target is not None and row.target not in full and (most := min(limit, room(row.target))) > 0:
+                found += _CLAIMABLE.run(self.connection, target=row.target, now=moment(now), most=most)
+        found = sorted(found, key=lambda row: (row.severity, row.id))[:limit]
+        errands, sick = [], []
         for row in found:
-            if not is_known(row.kind):
-                strange.append(row.id)
+            try:
+                effect = read_effect(row.kind, row.body)
+            except ValueError:
+                sick.append(row.id)
+                log.exception("an errand cannot be read, and is left alone for a minute", ref=row.ref, kind=row.kind)
                 continue
-            taken[row.target] += 1
-            if taken[row.target] <= room(row.target):
-                rows.append(row)
-        if strange:
-            _CLAIM.run(self.connection, ids=strange, until=moment(now + LEFT_TO_OTHERS))
-        if rows:
-            _CLAIM.run(self.connection, ids=[row.id for row in rows], until=moment(now + lease))
-        return [
-            Errand(row.ref, row.incident, read_effect(row.kind, row.body), row.attempts, at(row.created_at) or EPOCH)
-            for row in rows
-        ]
+            created_at = at(row.created_at) or EPOCH
+            errands.append(Errand(row.ref, row.incident, effect, row.attempts, created_at, now + lease))
+        self._claim([row.id for row in found if row.id not in sick], now + lease)
+        self._claim(sick, now + SICK_FOR)
+        return errands
+
+    def _claim(self, ids: list[int], until: datetime) -> None:
+        if ids:
+            _CLAIM.run(self.connection, ids=ids, until=moment(until))
 
     def _let_go(self, now: datetime) -> None:
         """Forget messages whose sender is gone, about pages that are over by now: the end alone is still to be told."""
@@ -166,6 +218,12 @@ class Outbox:
             .where(tables.outbox.c.ref == ref)
             .values(attempts=tables.outbox.c.attempts + 1, due_at=until, claimed=False)
         )
+
+    def bring_forward(self, by: timedelta, now: datetime) -> None:
+        """Let everything that is due later be due sooner."""
+        row = tables.outbox.c
+        sooner = type_coerce(row.due_at, BigInteger) - by // MICROSECOND
+        self.connection.execute(update(tables.outbox).where(row.due_at > now).values(due_at=sooner))
 
     def release_all(self, now: datetime) -> None:
         """Let go of every claim: at the start of a process that shares its database with no other."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Row, func, select
 
 from relay.incident.alert import Alert, AlertKey
@@ -13,6 +14,8 @@ from relay.incident.incident import Incident
 from relay.store import tables
 from relay.store.chain import Link, verify
 from relay.store.encoding import read_event, read_incident, read_texts
+
+log = structlog.get_logger()
 
 CHUNK = 5_000
 """Values in one statement."""
@@ -43,14 +46,25 @@ class Backlog:
 
 
 def list_incidents(connection: Connection, phases: Sequence[str], limit: int, before: int | None) -> list[Incident]:
-    """Incidents in some phases, the newest first; `before` is the number to go on from."""
+    """Incidents in some phases, the newest first; `before` is the number to go on from.
+
+    One whose state cannot be read is bare: what is asked of all of them must not fail for it.
+    """
     row = tables.incident.c
-    query = select(tables.incident.c.state, row.id).where(row.phase.in_(phases))
+    query = select(row.state, row.id, row.phase).where(row.phase.in_(phases))
     if before is not None:
         query = query.where(row.number < before)
     found = connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
     alerts = _alerts(connection, [r.id for r in found])
-    return [read_incident(r.state).but(alerts=alerts.get(r.id, {})) for r in found]
+    return [_readable(r.id, r.phase, r.state).but(alerts=alerts.get(r.id, {})) for r in found]
+
+
+def _readable(id_: str, phase: str, state: str) -> Incident:
+    try:
+        return read_incident(state)
+    except ValueError:
+        log.exception("an incident cannot be read", incident=id_)
+        return Incident(id_, phase)
 
 
 def incidents_muted(connection: Connection) -> list[str]:

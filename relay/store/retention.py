@@ -73,7 +73,10 @@ def prune_incidents(connection: Connection, before: datetime, limit: int = SLICE
     oldest = select(row.id, row.state).where(row.phase == "closed").order_by(row.number).limit(limit)
     ids = []
     for found in connection.execute(oldest).all():
-        resolved_at = read_incident(found.state).resolved_at
+        try:
+            resolved_at = read_incident(found.state).resolved_at
+        except ValueError:
+            continue  # nobody knows how old it is
         if resolved_at is not None and resolved_at < before:
             ids.append(found.id)
     if not ids:

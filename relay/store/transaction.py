@@ -11,7 +11,7 @@ from relay.incident.severity import LEAST
 from relay.store import tables
 from relay.store.inbox import Inbox
 from relay.store.incidents import Incidents
-from relay.store.outbox import Errand, Outbox, Room
+from relay.store.outbox import Errand, Left, Outbox, Room
 from relay.store.prepared import Prepared, at, moment
 
 _NOW = bindparam("now", type_=BigInteger)
@@ -41,10 +41,22 @@ class Transaction:
         self.outbox = Outbox(connection)
         self._asked: list[tuple[str, int, Effect]] = []
         self._moments: list[datetime] = []
-        self.left_unclaimed = False
-        """Whether it asked for something that nobody holds a claim on yet."""
+        self.left = Left.NOTHING
+        """What it asked for, and nobody holds a claim on yet."""
         self.happened: list[Event] = []
         """Everything that happened in it, for metrics."""
+
+    def take_time(self) -> None:
+        """Let PostgreSQL wait for what comes next: much is to be decided before."""
+        self._set("idle_in_transaction_session_timeout = '10min'")
+
+    def hurry(self) -> None:
+        """Wait for no other process: what it holds is for later."""
+        self._set("lock_timeout = '20ms'")
+
+    def _set(self, what: str) -> None:
+        if self.connection.dialect.name == "postgresql":
+            self.connection.exec_driver_sql(f"set local {what}")
 
     def keep(self, decision: Decision, now: datetime) -> None:
         """Take a decision over: the incident, what happened, and what it asks for."""
@@ -64,7 +76,7 @@ class Transaction:
     def write(self, now: datetime, lease: timedelta = timedelta(), room: Room = no_room) -> list[Errand]:
         """Send what was gathered to the database; gives the errands that the caller now holds a claim on."""
         self.incidents.write()
-        claimed, self.left_unclaimed = self.outbox.add(self._asked, now, lease, room)
+        claimed, self.left = self.outbox.add(self._asked, now, lease, room)
         self._asked = []
         return claimed
 

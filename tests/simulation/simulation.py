@@ -12,6 +12,7 @@ from playbook import NOON
 from relay.clock import ManualClock
 from relay.engine.hear import hear
 from relay.engine.rehearsal import scratch_database
+from relay.engine.set_back import Steps, bring_forward
 from relay.engine.settle import Answer
 from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.turn import turn
@@ -59,6 +60,7 @@ class Simulation:
         self.rules = self.chance.choice(RULEBOOKS)
         self.clock = ManualClock(NOON)
         """Relay's clock, which is set back and forth; the source's is `true`."""
+        self.steps = Steps(self.clock)
         self.true = NOON
         self.source = Source(self.chance, self.chance.random() < 0.5, NOON)
         self.pager = Pager(self.chance)
@@ -229,7 +231,10 @@ class Simulation:
 
     def _set_clock(self) -> None:
         by = self.chance.choice((-3600, -60, 60, 3600))
-        self.clock.advance(timedelta(seconds=by))
+        self.clock.step(timedelta(seconds=by))
+        if back := self.steps.back():  # one of several processes does not know what the others' clocks did
+            if len(self.replicas) == 1:
+                self.database.transact(lambda connection: bring_forward(connection, back, self.clock.now()))
         self.note(f"the clock is set by {by} seconds")
 
     def _reload(self) -> None:
@@ -251,7 +256,10 @@ class Simulation:
 
     def _do_turn(self, connection, replica: Replica):
         room = 32 - len(replica.under_way)
-        return turn(connection, (), replica.answers, lambda target: room, (), self.rules, self.clock.now())
+        return turn(
+            connection, (), replica.answers, lambda target: room, (), self.rules, self.clock.now(),
+            under_way=replica.under_way,
+        )  # fmt: skip
 
     def _turn(self, replica: Replica, *, patient: bool = False):
         turned = self.database.transact(lambda connection: self._do_turn(connection, replica))
