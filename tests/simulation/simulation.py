@@ -60,7 +60,7 @@ class Simulation:
         self.rules = self.chance.choice(RULEBOOKS)
         self.clock = ManualClock(NOON)
         """Relay's clock, which is set back and forth; the source's is `true`."""
-        self.steps = Steps(self.clock)
+        self.set_back = Steps(self.clock)
         self.true = NOON
         self.source = Source(self.chance, self.chance.random() < 0.5, NOON)
         self.pager = Pager(self.chance)
@@ -232,9 +232,9 @@ class Simulation:
     def _set_clock(self) -> None:
         by = self.chance.choice((-3600, -60, 60, 3600))
         self.clock.step(timedelta(seconds=by))
-        if back := self.steps.back():  # one of several processes does not know what the others' clocks did
-            if len(self.replicas) == 1:
-                self.database.transact(lambda connection: bring_forward(connection, back, self.clock.now()))
+        back = self.set_back.back()
+        if back and len(self.replicas) == 1:  # one of several does not know what the others' clocks did
+            self.database.transact(lambda connection: bring_forward(connection, back, self.clock.now()))
         self.note(f"the clock is set by {by} seconds")
 
     def _reload(self) -> None:
