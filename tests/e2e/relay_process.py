@@ -127,7 +127,7 @@ async def relay(directory: Path, pagerduty: str, rules: str = RULES, options: li
                 await end(running.child)
 
 
-async def until(holds, seconds: float = 30.0) -> None:
+async def until(holds, seconds: float = 30.0, every: float = 0.05) -> None:
     async with asyncio.timeout(seconds):
         while not await holds():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(every)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from e2e.ledger import hold, record
+from e2e.ledger import Told, hold, record, storms
 from e2e.relay_process import relay, until
 from service import RULES
 from world import told
@@ -49,60 +49,54 @@ async def fated(directory, pager, rules=RULES):
             yield running, Fate(mapped)
 
 
-async def storm(running, accepted, seconds, name):
-    """Four senders, each alert an incident of its own."""
-
-    async def send(number):
-        end = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < end:
-            service = f"{name}{number}"
-            number += 4
-            if await running.post(told(service=service)) == 200:
-                accepted.add(service)
-
-    await asyncio.gather(*(send(number) for number in range(4)))
-
-
-async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path):
+@pytest.mark.parametrize(("fault", "number"), [("read-only disk", errno.EROFS), ("full disk", errno.ENOSPC)])
+async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path, fault, number):
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
-        accepted = set()
-        await storm(running, accepted, 0.5, "before")
-        fate.becomes(write=errno.EROFS)
-        statuses = {await running.post(told(service=f"during{n}")) for n in range(5)}
-        assert statuses == {503}
-        assert await running.status("/-/healthy") == 200
-        fate.becomes()
+        book = Told()
+
+        async def fails():
+            await asyncio.sleep(0.5)
+            fate.becomes(write=number)
+            statuses = {
+                await book.fires(running, f"during{n}", annotations={"summary": "x" * 60_000}) for n in range(5)
+            }
+            assert statuses == {503}
+            assert await running.status("/-/healthy") == 200
+            await asyncio.sleep(1)
+            fate.becomes()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(storms(book, 4, "s", running))
+            tasks.create_task(fails())
 
         async def taken_again():
-            return await running.post(told(service="after")) == 200
+            return await book.fires(running, "after") == 200
 
         await until(taken_again)
-        accepted.add("after")
-        await storm(running, accepted, 0.5, "later")
-        await hold(running, pager, accepted, "read-only disk", "writes fail with EROFS in a storm, then succeed")
+        how = f"writes fail with {errno.errorcode[number]} in a storm, then succeed"
+        await hold(running, pager, book, fault, how)
 
 
 async def test_a_disk_that_is_slow_only_delays(tmp_path):
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
-        accepted, loop = set(), asyncio.get_running_loop()
+        book, loop = Told(), asyncio.get_running_loop()
         fate.becomes(flush=200)
         began = loop.time()
-        assert await running.post(told(service="first")) == 200
+        assert await book.fires(running, "first") == 200
         assert loop.time() - began >= 0.2, "the flush took no longer: the fault was not there"
-        await storm(running, accepted, 3, "slow")
-        assert accepted
+        await storms(book, 3, "slow", running)
         assert await running.status("/-/ready") == 200
-        await hold(running, pager, accepted, "slow disk", "each flush takes 200 ms, in a storm", 60)
+        await hold(running, pager, book, "slow disk", "each flush takes 200 ms, in a storm", 60)
 
 
 async def test_a_clock_that_is_set_loses_no_page_and_rings_nobody_twice(tmp_path):
     patient = RULES.replace("wait: 1h", "wait: 9h")
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager, patient) as (running, fate):
-        accepted = set()
+        book = Told()
         for name, offset in (("now", 0), ("ahead", HOUR), ("back", 0), ("behind", -HOUR), ("again", 0)):
             fate.becomes(clock=offset)
-            await storm(running, accepted, 0.5, name)
-        await hold(running, pager, accepted, "clock steps", "an hour ahead, back, an hour behind, back, in a storm", 60)
+            await storms(book, 0.5, name, running)
+        await hold(running, pager, book, "clock steps", "an hour ahead, back, an hour behind, back, in a storm", 60)
         metrics = await text(running, "/metrics")
         assert "relay_deadline_overdue_seconds 0.0" in metrics
 
