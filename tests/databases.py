@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -59,12 +60,10 @@ class Postgresql:
         return made
 
     def ask(self, statement: str) -> object:
-        """The one value that a statement gives."""
-        engine = create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            answer = connection.execute(text(statement)).scalar()
-        engine.dispose()
-        return answer
+        """The one value that a statement gives, if it gives any."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            answer = connection.execute(statement)
+            return answer.fetchone()[0] if answer.description else None
 
     def kill(self) -> None:
         """Break every connection at once, as a failover does."""
