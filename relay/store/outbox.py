@@ -208,6 +208,13 @@ class Outbox:
         """Forget what was carried out or given up; gives those that were still there to forget."""
         return {row.ref for row in _DONE.run(self.connection, refs=list(refs))}
 
+    def forget_news(self, keys: Iterable[str]) -> None:
+        """Forget what was still to be said of pages that were refused: to some providers, news of a page opens it."""
+        if refused := list(keys):
+            row = tables.outbox.c
+            news = row.kind.in_(("UpdatePage", "AcknowledgePage"))
+            self.connection.execute(delete(tables.outbox).where(row.key.in_(refused), news))
+
     def postpone(self, ref: int, until: datetime) -> None:
         """Try an effect again later; what was to be said of a page that is over by now is not said again."""
         row, end = tables.outbox.c, tables.outbox.alias("end")
