@@ -4,19 +4,19 @@ A webhook that cannot be decided stops no other: it is kept, counted, and paged 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
 
-from relay.incident.alert import OWN_SOURCE, Alert
+from relay.incident.alert import OWN_SOURCE, Alert, AlertKey
 from relay.incident.decide import Decision, Rules, decide
-from relay.incident.events import AlertsChanged, AlertsFired, AlertsResolved, AlertsTruncated, Event
+from relay.incident.events import AlertsChanged, AlertsFired, AlertsResolved, AlertsTruncated, Event, NoteAdded
 from relay.incident.incident import Incident
 from relay.incident.routing import Destination
-from relay.incident.triage import Difference, Place, is_watchdog, place, sort
+from relay.incident.triage import Difference, Known, Place, is_watchdog, place, sort
 from relay.integrations.alertmanager import Unusable, Webhook, read_webhook
 from relay.store.inbox import Quarantined, Received
 from relay.store.incidents import Incidents
@@ -194,7 +194,10 @@ class _Work:
         self._watchdogs = [alert for alert in webhook.alerts if is_watchdog(alert, self.rules)]
         watchdogs = {alert.key for alert in self._watchdogs}
         alerts = tuple(alert for alert in webhook.alerts if alert.key not in watchdogs)
-        known = self.incidents.known(alert.key for alert in alerts)
+        every = self.incidents.known(alert.key for alert in webhook.alerts)
+        # one of no incident was taken for a watchdog by earlier rules: nobody was told of it
+        known = {a.key: every[a.key] for a in alerts if a.key in every and every[a.key].incident}
+        self._let_go(every)
         sorted_ = sort(alerts, known, self.now)
         self._counts.update({kind.value: len(told) for kind, told in sorted_.items() if told})
         for alert in sorted_[Difference.DUPLICATE]:
@@ -214,6 +217,14 @@ class _Work:
             # what begins is told before what ends, so that an incident that goes on is not closed and reopened
             for event in sorted(events, key=lambda e: isinstance(e, AlertsResolved)):
                 self._happen(id_, event)
+
+    def _let_go(self, known: Mapping[AlertKey, Known]) -> None:
+        """Take alerts that the rules have come to take for watchdogs from their incidents."""
+        for alert in self._watchdogs:
+            incident = self.incidents.get(known[alert.key].incident) if alert.key in known else None
+            if incident is not None and alert.key in incident.alerts:
+                why = f"{alert.name} is a watchdog by the rules that are now in use, and no longer of this incident"
+                self._events.setdefault(incident.id, []).extend([NoteAdded("relay", why), AlertsResolved((alert.key,))])
 
     def _placed(self, sorted_: dict[Difference, list[Alert]]) -> dict[str, dict[Difference, list[Alert]]]:
         """Find or open the incident of each alert that begins to fire."""

@@ -1,8 +1,9 @@
 """Following pages up: pagers that can be asked are asked what became of them, so that a lost webhook only delays."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import structlog
@@ -24,14 +25,19 @@ from relay.store.transaction import Transaction
 log = structlog.get_logger()
 
 EVERY = timedelta(minutes=1)
-MOST_INCIDENTS = 500
+TOGETHER = 500
+"""Incidents that are read at a time."""
 MOST_ASKED = 30
-"""Pages of one target that are asked about each time: half of them of the most severe incidents, the others in turn."""
+"""Pages of one target that are asked about each time: half of them those that most need an answer, the others in turn.
+"""
 AT_ONCE = 4
 
 
 class FollowUp:
-    """Asks pagers about open pages nobody has answered. Its owner runs it in a task."""
+    """Asks pagers about open pages: those that nobody has answered before the others, which may be closed there.
+
+    Its owner runs it in a task.
+    """
 
     def __init__(
         self,
@@ -62,15 +68,27 @@ class FollowUp:
 
     async def ask(self, session: aiohttp.ClientSession) -> None:
         """Ask once about every open page."""
-        triggered = await self._writer.read(
-            lambda connection: list_incidents(connection, ("triggered",), MOST_INCIDENTS, None)
-        )
         tell = {name for name, courier in self._couriers().items() if isinstance(courier, Tells)}
-        asked, silent = _chosen(triggered, tell, self._times), set[str]()
+        asked, silent = _chosen(await self._open(tell), self._times), set[str]()
         self._times += 1
         answers = await asyncio.gather(*(self._ask(ring, session, silent) for ring in asked))
         if news := [answer for answer in answers if answer is not None]:
             await self._hear(news)
+
+    async def _open(self, targets: set[str]) -> dict[str, list[Ring]]:
+        """Open pages of some targets, those first that most need an answer; nothing is read for none."""
+        found: list[tuple[bool, int, Ring]] = []
+        before: int | None = None
+        while targets:
+            some = await self._writer.read(partial(_some, before=before))
+            for incident in some:
+                urgency = incident.phase == "acknowledged", incident.severity or 1
+                found += [(*urgency, ring) for ring in incident.rings if ring.target in targets]
+            if len(some) < TOGETHER:
+                break
+            before = int(some[-1].id.removeprefix("INC-"))
+        found.sort(key=lambda one: one[:2])
+        return {target: [ring for *_, ring in found if ring.target == target] for target in targets}
 
     async def _ask(self, ring: Ring, session: aiohttp.ClientSession, silent: set[str]) -> News | None:
         """Ask about one page, unless its target has just failed to answer about another."""
@@ -100,17 +118,16 @@ class FollowUp:
         self._look()
 
 
-def _chosen(incidents: list[Incident], targets: set[str], times: int) -> list[Ring]:
-    """Open pages to ask about, a few of each target; in time all of them, however many there are."""
-    open_: dict[str, list[Ring]] = {target: [] for target in targets}
-    for incident in sorted(incidents, key=lambda incident: incident.severity or 1):
-        for ring in incident.rings:
-            if ring.target in targets:
-                open_[ring.target].append(ring)
+def _some(connection: Connection, before: int | None) -> list[Incident]:
+    return list_incidents(connection, ("triggered", "acknowledged"), TOGETHER, before)
+
+
+def _chosen(open_: Mapping[str, Sequence[Ring]], times: int) -> list[Ring]:
+    """Pages to ask about, a few of each target; in time all of them, however many there are."""
     half = MOST_ASKED // 2
     chosen: list[Ring] = []
     for rings in open_.values():
-        worst, others = rings[:half], rings[half:]
+        first, others = rings[:half], rings[half:]
         turn = times * half % len(others) if len(others) > half else 0
-        chosen += [*worst, *(others[turn:] + others[:turn])[:half]]
+        chosen += [*first, *[*others[turn:], *others[:turn]][:half]]
     return chosen

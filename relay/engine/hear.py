@@ -7,7 +7,7 @@ import structlog
 
 from relay.engine.submit import submit
 from relay.incident.decide import Rules
-from relay.incident.events import Acknowledged, NoteAdded, Reopened, Resolved
+from relay.incident.events import Acknowledged, Paged, Reopened, Resolved
 from relay.incident.incident import Incident
 from relay.incident.plan import Ring
 from relay.integrations.fitting import fold_key
@@ -21,7 +21,9 @@ log = structlog.get_logger()
 LIMITS = (LONGEST_DEDUP_KEY, LONGEST_ALIAS)
 """Characters to which pagers' keys are folded."""
 AGAIN_AFTER = timedelta(minutes=1)
-"""How soon a page is rung again, at the most, that a pager closes by itself again and again."""
+"""How soon a page is rung again, at the most, that a pager closes by itself again; and each time twice as late."""
+AGAIN_AT_LAST = timedelta(minutes=30)
+"""But no later than this."""
 
 
 def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: datetime) -> None:
@@ -42,14 +44,18 @@ def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: date
 
 def _close(transaction: Transaction, incident: Incident, ring: Ring, news: News, rules: Rules, now: datetime) -> None:
     alone = news.what == "timed_out"  # nobody says that it is over
-    just_rung = incident.triggered_at is not None and now - incident.triggered_at < AGAIN_AFTER
-    if alone and incident.alerts and incident.episode > 1 and just_rung:
-        what = f"{ring.target} has closed the page by itself again: the next level is paged in its time"
-        submit(transaction, incident.id, NoteAdded("relay", what), rules, now)
+    if alone and incident.phase == "triggered":  # the escalation goes on as it was, so that it comes to the next level
+        if ring.round == incident.round and (ring.again_at is None or now - ring.again_at >= _patience(ring)):
+            submit(transaction, incident.id, Paged(ring.once_more(now), instead_of=ring.key), rules, now)
         return
     over = Resolved(f"closed in {ring.target}", news.by, via=ring.key)
     if submit(transaction, incident.id, over, rules, now).incident.alerts and alone:
         submit(transaction, incident.id, Reopened(f"{ring.target} has closed the page by itself"), rules, now)
+
+
+def _patience(ring: Ring) -> timedelta:
+    doubled: int = 2 ** min(ring.again - 1, 10)
+    return min(AGAIN_AFTER * doubled, AGAIN_AT_LAST)
 
 
 def _incident(key: str) -> str:

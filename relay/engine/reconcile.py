@@ -20,7 +20,7 @@ from relay.incident.decide import Rules
 from relay.incident.events import AlertsMuted, Event
 from relay.incident.incident import Incident
 from relay.incident.reconcile import Differences, Found, Patience, Seen, reconcile
-from relay.integrations.alertmanager import read_webhook
+from relay.integrations.alertmanager import Webhook, read_webhook
 from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tell
 from relay.integrations.courier import Again, Never
 from relay.store.database import StoreUnavailable
@@ -145,16 +145,16 @@ class Reconcile:
     async def _tell(self, name: str, found: Found, now: datetime) -> None:
         """Tell of what was missed, and of what is gone, as a webhook would: durable, and decided like any other."""
         gone = await self._writer.read(lambda connection: alerts_of(connection, name, found.absent))
-        for what, bodies in (
-            ("missed", [tell(alert) for alert in found.missed]),
-            ("absent", [tell(alert, now) for alert in gone]),
-        ):
-            for start in range(0, len(bodies), MOST_TOGETHER):
-                text = body("firing" if what == "missed" else "resolved", bodies[start : start + MOST_TOGETHER])
-                await self._intake.accept(name, text, read_webhook(text, name, now), now)
-            if bodies:
-                self._metrics.reconciled.labels(name, what).inc(len(bodies))
-                log.warning("a source shows what no message has told", source=name, what=what, alerts=len(bodies))
+        for what, alerts in (("missed", found.missed), ("absent", gone)):
+            ends_at = now if what == "absent" else None
+            for start in range(0, len(alerts), MOST_TOGETHER):
+                text, webhook = await asyncio.to_thread(
+                    _message, alerts[start : start + MOST_TOGETHER], name, now, ends_at
+                )
+                await self._intake.accept(name, text, webhook, now)
+            if alerts:
+                self._metrics.reconciled.labels(name, what).inc(len(alerts))
+                log.warning("a source shows what no message has told", source=name, what=what, alerts=len(alerts))
 
     async def _mute(
         self, name: str, muted: Mapping[str, Mapping[str, str]], unseen: Collection[str], now: datetime
@@ -190,6 +190,12 @@ class Reconcile:
         if happened := await self._writer.transact(work):
             self._metrics.happened(happened)
             self._look()
+
+
+def _message(alerts: Sequence[Alert], name: str, now: datetime, ends_at: datetime | None) -> tuple[bytes, Webhook]:
+    """A webhook of alerts that fire, or have ended."""
+    text = body("resolved" if ends_at else "firing", [tell(alert, ends_at) for alert in alerts])
+    return text, read_webhook(text, name, now)
 
 
 def _answered(name: str) -> Alert:

@@ -138,6 +138,8 @@ class Paged:
     """Somebody was asked to come. `ring` says who, through which target, and why they."""
 
     ring: Ring
+    instead_of: str = ""
+    """The key of the page that it takes the place of: its pager has closed that by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,10 +202,11 @@ def _judged(incident: Incident, event: Assessed | Measured) -> Incident:
 
 def _paged(incident: Incident, event: Paged | LevelPassed | Undeliverable) -> Incident:
     match event:
-        case Paged(ring):
+        case Paged(ring, instead_of):
+            open_ = tuple(other for other in incident.rings if other.key != instead_of)
             # a fallback rings for a level that may have been passed meanwhile
             round_, step = max((incident.round, incident.step), (ring.round, ring.step))
-            return incident.but(rings=(*incident.rings, ring), round=round_, step=step)
+            return incident.but(rings=(*open_, ring), round=round_, step=step)
         case LevelPassed(_, _, round, step):
             return incident.but(round=round, step=step)
         case Undeliverable(effect, key) if effect == "Page":

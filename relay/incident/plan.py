@@ -1,8 +1,8 @@
 """Whom to page in which order: pinned when an incident opens, so that a reload does not move the ground."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import time, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +113,13 @@ class Ring:
     user: str = ""
     """How the target knows the person, where it can ring an individual."""
     because: str = ""
+    again: int = 0
+    """How often it was rung again, under a new key, because its pager has closed it by itself."""
+    again_at: datetime | None = None
+    """When, the last time."""
+
+    def once_more(self, now: datetime) -> "Ring":
+        """The same page under a new key."""
+        again = self.again + 1
+        stem = self.key.removesuffix(f"+{self.again}") if self.again else self.key
+        return replace(self, key=f"{stem}+{again}", again=again, again_at=now)

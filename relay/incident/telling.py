@@ -84,9 +84,10 @@ def _of_decisions(event: Event) -> str:
             return f"would be held by {by} (in shadow: it is not)"
         case Triggered(because):
             return f"people are needed: {because}"
-        case Paged(ring):
+        case Paged(ring, instead_of):
             who = f"{ring.person} through {ring.target}" if ring.person else ring.target
-            return f"paged {who}: {ring.because}"
+            why = f" again, since {ring.target} has closed the page by itself" if instead_of else ""
+            return f"paged {who}{why}: {ring.because}"
         case LevelPassed(level, because):
             return f"{level} passed: {because}"
         case EscalationExhausted(policy):

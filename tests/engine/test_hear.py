@@ -1,5 +1,6 @@
 """News of pagers moves incidents: once, the right ones, and never in a circle. On both databases."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,7 +21,6 @@ from relay.incident.events import AlertsMuted
 from relay.integrations.courier import Again
 from relay.integrations.fitting import fold_key
 from relay.integrations.news import News
-from relay.store.reading import read_timeline
 from relay.store.transaction import Transaction
 
 __all__ = ["database", "postgresql_url"]
@@ -125,17 +125,59 @@ def test_who_closes_it_is_believed_for_ten_minutes(world):
     assert world.only().rings[0].key == "INC-1/2.0/L1/first"
 
 
+def closes(world, *targets):
+    """Every open page is closed by its pager itself."""
+    found = [ring for ring in world.only().rings if not targets or ring.target in targets]
+    return hears(world, *(News(ring.key, "timed_out", "somebody (PagerDuty)") for ring in found))
+
+
+def test_a_page_that_its_pager_closes_rings_again_and_the_escalation_goes_on_as_it_was(world):
+    world.after(minutes=3).paged("pd-ada")
+    closes(world).paged("pd-ada")
+    assert [ring.key for ring in world.only().rings] == [f"{KEY}+1"]
+    assert (world.only().episode, world.only().phase) == (1, "triggered")
+    world.after(minutes=1, seconds=59).paged()
+    world.after(seconds=1).paged("pd-bob")
+    closes(world, "pd-bob").paged("pd-bob")
+    world.after(minutes=10).paged("pd-chen")
+    hears(world, replace(ACK, key=f"{KEY}+1"))
+    assert world.only().phase == "acknowledged"
+
+
 def test_a_pager_that_closes_each_page_at_once_rings_nobody_without_end(world):
     world.took()
     for _ in range(20):
-        [ring] = world.only().rings
-        hears(world, News(ring.key, "timed_out", "somebody (PagerDuty)"))
-    assert [e.key for e in world.took(Page)] == ["INC-1/2.0/L1/first"]
-    entries = world.database.read(lambda connection: read_timeline(connection, "INC-1"))
-    assert "closed the page by itself again" in str(entries[-1].event)
-    world.after(minutes=5).paged("pd-bob")
-    hears(world, News("INC-1/2.0/L1/first", "timed_out", "somebody (PagerDuty)"))
-    assert world.took(Page)[-1].key == "INC-1/3.0/L1/first"
+        closes(world)
+    assert [e.key for e in world.took(Page)] == [f"{KEY}+1"]
+    world.after(minutes=1)
+    closes(world)
+    assert [e.key for e in world.took(Page)] == [f"{KEY}+2"]
+    assert world.kinds("INC-1").count("NoteAdded") == 0
+
+
+def test_a_pager_that_is_asked_each_minute_and_closes_each_page_keeps_nobody_from_the_next_level(world):
+    for _ in range(120):
+        world.after(minutes=1)
+        closes(world)
+    levels = Counter(page.key.split("/")[2] for page in world.took(Page))
+    assert levels["L1"] == 7  # at 0, 1, 2, 4, 8, 16 and 32 minutes: by then the last resort is asked, each half hour
+    assert set(levels) == {"L1", "L2", "L3", "last resort"}
+    assert levels.total() < 45
+
+
+def test_a_pager_that_closes_a_page_of_relays_own_says_nothing_of_its_end(database):
+    world = World(database).post(told("A"), {**told("B"), "labels": None})
+    [own] = [incident for incident in world.incidents() if "RelayAlertsQuarantined" in incident.group.values()]
+    world.took()
+    hears(world, News(own.rings[0].key, "timed_out", "somebody (PagerDuty)"))
+    assert {incident.phase for incident in world.incidents()} == {"triggered"}
+    assert len(world.took(Page)) == 1
+
+
+def test_a_pager_that_closes_an_answered_page_asks_again(world):
+    hears(world, ACK).took()
+    closes(world).paged("pd-ada")
+    assert world.only().rings[0].key == "INC-1/2.0/L1/first"
 
 
 # ---- an answer that is no longer believed ----
@@ -227,11 +269,22 @@ async def test_in_time_every_page_is_asked_about_the_worst_each_time(world, aski
     assert len(every) == 75
 
 
-async def test_what_somebody_has_answered_is_heard_and_not_asked_again(world, asking):
+async def test_what_somebody_has_answered_and_then_closed_is_heard_too(world, asking):
     ask, pagers, _ = asking
     world.post(told(service="search"))
     pagers["pd-ada"].says[KEY] = ACK
     await ask()
     assert states(world) == [("INC-1", "acknowledged"), ("INC-2", "triggered")]
     await ask()
-    assert pagers["pd-ada"].asked == ["INC-2/1.0/L1/first"]
+    assert pagers["pd-ada"].asked == ["INC-2/1.0/L1/first", KEY]  # what nobody has answered comes first
+    pagers["pd-ada"].says[KEY] = replace(ACK, what="closed")
+    await ask()
+    assert states(world) == [("INC-1", "resolved"), ("INC-2", "triggered")]
+
+
+async def test_however_many_are_open_the_oldest_is_among_them(world, asking, monkeypatch):
+    monkeypatch.setattr(follow, "TOGETHER", 3)
+    world.post(*(told(service=f"s{n}") for n in range(8)))
+    ask, pagers, _ = asking
+    await ask()
+    assert set(pagers["pd-ada"].asked) == {f"INC-{n}/1.0/L1/first" for n in range(1, 10)}

@@ -112,8 +112,8 @@ async def test_a_close_by_a_person_is_believed_for_a_while(relay):
 @pytest.mark.parametrize("agent", [None, "service_reference", "inbound_integration_reference"])
 async def test_a_close_by_itself_rings_again_at_once_under_a_new_key(relay, vendor, agent):
     assert await notify(relay, event("resolved", agent=agent)) == 202
-    await until(lambda: "INC-1/2.0/L1/ada" in vendor.open_keys())
-    assert "reopened: pd-ada has closed the page by itself" in (await shown(relay))[1]
+    await until(lambda: f"{KEY}+1" in vendor.open_keys())
+    assert "again, since pd-ada has closed the page by itself" in " ".join((await shown(relay))[1])
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,14 @@ async def test_a_wrong_signature_is_401_and_moves_nothing(relay, signed):
     except aiohttp.ClientError:
         assert len(signed) > 50_000
     assert (await shown(relay))[0] == "triggered"
+
+
+async def test_a_signature_of_bytes_that_are_no_text_is_401(relay):
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.running.address[1])
+    head = b"POST /api/v1/webhooks/pagerduty/pagerduty HTTP/1.1\r\nHost: relay\r\nContent-Length: 2\r\n"
+    writer.write(head + b"X-PagerDuty-Signature: v1=\xff\xfe\r\n\r\n{}")
+    assert b" 401 " in await reader.readline()
+    writer.close()
 
 
 async def test_a_signature_of_another_body_is_401(relay):
@@ -195,7 +203,7 @@ async def test_opsgenie_tells_by_alias_with_a_secret(relay):
 
 async def test_a_close_by_a_policy_of_opsgenie_is_no_end(relay, vendor):
     assert await say(relay, action("Close", user="System")) == 202
-    await until(lambda: "INC-1/2.0/L1/ada" in vendor.open_keys())
+    await until(lambda: f"{KEY}+1" in vendor.open_keys())
 
 
 # ---- asking ----
@@ -306,6 +314,9 @@ async def test_a_lost_webhook_only_delays(tmp_path, vendor, rest):
         incidents[KEY] = {"status": "acknowledged", "acknowledgements": [{"acknowledger": ada}]}
         await ask()
         assert (await shown(relay))[1][-1] == "acknowledged by Ada (PagerDuty)"
+        incidents[KEY] = {"status": "resolved", "last_status_change_by": ada}
         await ask()
-    assert len(asked) == 3  # who has answered is not asked about again
+        assert (await shown(relay))[0] == "resolved"
+        await ask()
+    assert len(asked) == 4  # what is over is not asked about again
     assert asked[0][0] == "Token token=r3st-token"

@@ -12,6 +12,8 @@ from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePag
 from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
 
+IT_IS_A_WATCHDOG = rules(watchdog="{matchers: ['alertname=\"HighErrorRate\"']}")
+
 
 @pytest.fixture
 def world(database):
@@ -240,6 +242,40 @@ def test_a_webhook_that_cannot_be_decided_stops_no_other_and_is_paged(database):
 def test_a_watchdog_is_heard_and_is_no_incident(world):
     world.post(told("Watchdog")).after(minutes=60)
     assert world.incidents() == []
+
+
+def test_what_rules_no_longer_take_for_a_watchdog_is_told_of_at_its_next_message(database):
+    world = World(database, IT_IS_A_WATCHDOG).post(told())
+    assert world.incidents() == []
+    world.rules = rules()
+    world.post(told()).paged("pd-ada")
+    world.post(ended(told()))
+    assert {incident.id: incident.phase for incident in world.incidents(*ALL)} == {"INC-1": "resolved"}
+
+
+def test_the_end_of_what_rules_no_longer_take_for_a_watchdog_is_no_trouble(database):
+    world = World(database, IT_IS_A_WATCHDOG).post(told())
+    world.rules = rules()
+    world.post(ended(told())).paged()
+    assert world.incidents(*ALL) == []
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_what_becomes_a_watchdog_is_no_longer_of_its_incident(world, still):
+    world.post(told()).paged("pd-ada")
+    world.rules = IT_IS_A_WATCHDOG
+    alert = told() if still else ended(told())
+    world.post(alert)
+    assert (world.only().phase, world.only().alerts) == ("resolved", {})
+    world.post(alert).after(hours=2).paged().sound()
+
+
+def test_what_becomes_a_watchdog_leaves_the_others_to_their_incident(world):
+    world.post(told(), told("Other")).paged("pd-ada")
+    world.rules = IT_IS_A_WATCHDOG
+    world.post(told(), told("Other"))
+    assert [alert.name for alert in world.only().alerts.values()] == ["Other"]
+    assert world.post(ended(told("Other"))).only().phase == "resolved"
 
 
 @pytest.mark.servers
