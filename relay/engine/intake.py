@@ -1,7 +1,8 @@
 """Where webhooks wait to become durable: many that wait share one transaction, the engine's next turn."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from relay.store.database import StoreUnavailable
 from relay.store.inbox import Received
 
 MOST_WAITING_BYTES = 512 * 1024 * 1024
-"""Bodies in memory that wait for a commit. More means that the database does not keep up."""
+"""Bodies in memory, read in part or waiting for a commit. More means that the database does not keep up."""
 MOST_TOGETHER = 1_000
 
 
@@ -36,18 +37,36 @@ class Intake:
         self._waiting: list[Waiting] = []
         self._bytes = 0
 
+    @contextmanager
+    def place(self) -> Iterator[Callable[[int], None]]:
+        """Count a body in memory, from its first byte until it is durable: gives what each piece's size is told to.
+
+        That raises `StoreUnavailable` when there is no room for the piece.
+        """
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            self.need(size)
+            self._bytes += size
+            held += size
+
+        try:
+            yield hold
+        finally:
+            self._bytes -= held
+
+    def need(self, size: int) -> None:
+        """Raise `StoreUnavailable` unless there is room for so many bytes."""
+        if self._bytes + size > MOST_WAITING_BYTES:
+            raise StoreUnavailable("too much waits to be stored: the database does not keep up")
+
     async def accept(self, source: str, body: bytes, webhook: Webhook, now: datetime) -> None:
         """Return when the body is durable. Raises `StoreUnavailable` when it cannot be made so now."""
-        if self._bytes + len(body) > MOST_WAITING_BYTES:
-            raise StoreUnavailable("too much waits to be stored: the database does not keep up")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(Arrived(Received(source, now, body), webhook), done))
-        self._bytes += len(body)
         self.came()
-        try:
-            await done
-        finally:
-            self._bytes -= len(body)
+        await done
 
     @property
     def empty(self) -> bool:

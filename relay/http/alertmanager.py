@@ -6,6 +6,7 @@ final for it, and so is kept to what can never succeed. Nothing here redirects, 
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -56,18 +57,34 @@ async def _receive(request: web.Request, source: str) -> web.Response:
             text="the token does not belong to this source: send it as bearer token, basic password or in the path",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    body = await request.read()
+    intake = request.app[INTAKE]
+    try:
+        with intake.place() as hold:
+            intake.need(request.content_length or 0)
+            return await _take(request, source, await _body(request, hold))
+    except StoreUnavailable as error:
+        log.error("a webhook could not be stored", source=source, because=str(error))
+        raise web.HTTPServiceUnavailable(text="the webhook could not be stored: send it again") from None
+
+
+async def _body(request: web.Request, hold: Callable[[int], None]) -> bytes:
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        hold(len(piece))
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MOST_BYTES, len(body))
+    return bytes(body)
+
+
+async def _take(request: web.Request, source: str, body: bytes) -> web.Response:
     now = request.app[CLOCK].now()
     try:
         webhook = await _read(body, source, now)
     except Unusable as error:
         log.warning("a webhook was refused", source=source, because=str(error))
         raise web.HTTPBadRequest(text=str(error)) from None
-    try:
-        await request.app[INTAKE].accept(source, body, webhook, now)
-    except StoreUnavailable as error:
-        log.error("a webhook could not be stored", source=source, because=str(error))
-        raise web.HTTPServiceUnavailable(text="the webhook could not be stored: send it again") from None
+    await request.app[INTAKE].accept(source, body, webhook, now)
     return web.Response(text=_said(webhook), content_type="application/json")
 
 

@@ -23,10 +23,12 @@ async def healthy(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Say whether alerts can be taken and pages sent: the last turn of the engine was kept."""
+    """Say whether alerts can be taken and pages sent: the last turn was kept, and the database answers."""
     if request.app[LOOP].healthy:
         return web.Response(text="Relay is ready.\n")
-    raise web.HTTPServiceUnavailable(text="Relay is not ready: its last turn could not be kept, see its log")
+    raise web.HTTPServiceUnavailable(
+        text="Relay is not ready: its last turn could not be kept, or its database does not answer: see its log"
+    )
 
 
 async def metrics(request: web.Request) -> web.Response:

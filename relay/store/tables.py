@@ -186,10 +186,9 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("claimed", Boolean, nullable=False),
     Index("outbox_ref", "ref", unique=True),
-    Index("outbox_due", "due_at"),
     Index("outbox_of_page", "key", "id"),
     Index("outbox_of_target", "target", "severity", "id"),
-    Index("outbox_claimed", "due_at", sqlite_where=text("claimed = 1"), postgresql_where=text("claimed")),
+    Index("outbox_due_by_claim", "claimed", "due_at"),
     sqlite_autoincrement=True,
 )
 """What is to be asked of the world, in order of `id`; `ref` is chosen by who asks, so that it need not be read back.

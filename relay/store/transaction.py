@@ -21,7 +21,13 @@ _NEXT = Prepared(
         .where(tables.incident.c.wake_at > _NOW)
         .scalar_subquery()
         .label("wake"),
-        select(func.min(tables.outbox.c.due_at)).where(tables.outbox.c.due_at > _NOW).scalar_subquery().label("errand"),
+        *(
+            select(func.min(tables.outbox.c.due_at))
+            .where(tables.outbox.c.claimed.is_(claimed), tables.outbox.c.due_at > _NOW)
+            .scalar_subquery()
+            .label(f"errand_{claimed}")
+            for claimed in (False, True)
+        ),
     )
 )
 

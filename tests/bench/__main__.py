@@ -20,6 +20,8 @@ def main() -> int:
     rows, broken = run(chosen.depth, chosen.only)
     if chosen.json:
         chosen.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "broken": broken}, indent=2))
+    if missed := sum(row.missed for row in rows):
+        print(f"{missed} of {len(rows)} figures miss their target")
     for what in broken:
         print(f"BROKEN: {what}")
     return 1 if broken else 0

@@ -26,10 +26,26 @@ class Row:
     target: str
     unit: str = "x"
 
+    @property
+    def middle(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def missed(self) -> bool:
+        """Whether it has a target, and does not reach it; one that cannot be measured does not."""
+        relation, _, bound = self.target.rpartition(" ")
+        match relation:
+            case "":
+                return bool(bound) and self.middle != float(bound)
+            case "<=":
+                return not self.middle <= float(bound)
+            case _:
+                return not self.middle >= float(bound)
+
     def __str__(self) -> str:
-        middle = statistics.median(self.rounds)
         spread = f"{min(self.rounds):.2f} … {max(self.rounds):.2f}" if len(self.rounds) > 1 else ""
-        return f"{self.figure:<66} {middle:>8.2f} {self.unit:<4} {spread:<16} {self.target}"
+        missed = "missed" if self.missed else ""
+        return f"{self.figure:<66} {self.middle:>8.2f} {self.unit:<4} {spread:<16} {self.target:<8} {missed}".rstrip()
 
 
 @dataclass
@@ -70,6 +86,7 @@ class Bench:
         sink = str(Path(__file__).with_name("sink.py"))
         pager = subprocess.Popen([sys.executable, sink, str(port), str(journal), mood])
         peer = kind(where, port)
+        peer.pager = pager
         try:
             peer.start()
             yield peer, journal
@@ -78,16 +95,20 @@ class Bench:
             pager.terminate()
             pager.wait()
 
-    def load(self, peer: Peer, settle: float = 1.0, **options: float) -> Run:
-        """Load a peer, and let it finish what follows."""
+    def load(self, peer: Peer, settle: float = 1.0, *, pages: bool = True, **options: float) -> Run:
+        """Load a peer, and let it finish what follows: with the pages, unless those cannot leave now."""
         log = peer.directory / f"accepted-{time.monotonic_ns()}.log"
         before = peer.cpu()
         result = subprocess.run(self.sender(peer, log, **options), capture_output=True, text=True, check=True, cwd=ROOT)
-        until = time.monotonic() + 60
-        while isinstance(peer, Relay) and peer.waiting() and time.monotonic() < until:
-            time.sleep(0.1)
+        self.wait(peer, 60, pages=pages)
         time.sleep(settle)
         return Run(json.loads(result.stdout), peer.cpu() - before, peer.memory(), log, peer)
+
+    def wait(self, peer: Peer, seconds: float, *, pages: bool = True) -> None:
+        """Let a Relay decide what waits, and carry out what follows."""
+        until = time.monotonic() + seconds
+        while isinstance(peer, Relay) and (peer.waiting() if pages else peer.undecided()) and time.monotonic() < until:
+            time.sleep(0.1)
 
     def sender(self, peer: Peer, log: Path, **options: float) -> list[str]:
         more = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -29,7 +29,7 @@ class Sender:
         first, group = self.number, self.group % self.options.groups if self.options.groups else self.group
         self.number += self.options.alerts
         self.group += 1
-        alerts = [alert(number, group) for number in range(first, self.number)]
+        alerts = [alert(number, number if self.options.spread else group) for number in range(first, self.number)]
         return FORMATS[self.options.format](alerts), first
 
     async def post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, planned: float | None) -> None:
@@ -117,6 +117,7 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=0)
     options.add_argument("--alerts", type=int, default=1)
     options.add_argument("--groups", type=int, default=0)
+    options.add_argument("--spread", type=int, default=0, help="1: each alert of a webhook is of a group of its own")
     options.add_argument("--first", type=int, default=0)
     options.add_argument("--first-group", type=int, default=0)
     options.add_argument("--most", type=int, default=10**9)

@@ -30,6 +30,7 @@ class Peer:
     pager_port: int
     port: int = field(default_factory=free_port)
     child: subprocess.Popen | None = None
+    pager: subprocess.Popen | None = None
 
     name = ""
     format = "webhook"
@@ -153,12 +154,17 @@ windows:
         database.close()
         return dict(rows)
 
+    def undecided(self) -> int:
+        """Webhooks to decide."""
+        return self.count("select count(*) from inbox where waiting = 1")
+
     def waiting(self) -> int:
         """Webhooks to decide and errands to carry out."""
+        return self.undecided() + self.count("select count(*) from outbox")
+
+    def count(self, query: str) -> int:
         database = sqlite3.connect(f"file:{self.directory / 'data' / 'relay.db'}?mode=ro", uri=True)
-        [count] = database.execute(
-            "select (select count(*) from inbox where waiting = 1) + (select count(*) from outbox)"
-        ).fetchone()
+        [count] = database.execute(query).fetchone()
         database.close()
         return count
 
@@ -190,8 +196,11 @@ class RelayOnPostgresql(Relay):
         rows = self._ask("select labels::json ->> 'bench_id', incident from alert")
         return {str(id_): str(incident) for id_, incident in rows}
 
-    def waiting(self) -> int:
-        [(count,)] = self._ask("select (select count(*) from inbox where waiting) + (select count(*) from outbox)")
+    def undecided(self) -> int:
+        return self.count("select count(*) from inbox where waiting")
+
+    def count(self, query: str) -> int:
+        [(count,)] = self._ask(query)
         return int(count)
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:

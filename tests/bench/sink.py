@@ -1,10 +1,11 @@
 """The pager, a process of its own: answers PagerDuty's Events API at once, and journals. `sink.py PORT LOG [MOOD]`.
 
-In the mood `down` it answers 503, in the mood `hang` not at all; then it journals nothing.
+In the mood `down` it answers 503, in the mood `hang` not at all; then it journals nothing. SIGUSR1 makes it well.
 """
 
 import asyncio
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -51,6 +52,7 @@ class Pager(asyncio.Protocol):
 
 
 async def main(port: int, log: Path) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, setattr, Pager, "mood", "well")
     server = await asyncio.get_running_loop().create_server(Pager, "127.0.0.1", port, backlog=2048)
     async with server:
         with log.open("a") as sink:

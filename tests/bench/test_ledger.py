@@ -1,5 +1,8 @@
 """The ledger finds what it is there to find."""
 
+import pytest
+
+from tests.bench.bench import Row
 from tests.bench.ledger import Arrival, delays, judge
 
 
@@ -39,3 +42,23 @@ def test_delays_are_from_the_answer_to_the_first_page():
         0.10000000000000009,
         0.5,
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "missed"),
+    [
+        ("<= 1.2", 1.2, False),
+        ("<= 1.2", 1.3, True),
+        (">= 0.5", 0.4, True),
+        (">= 0.5", 2.0, False),
+        ("0", 0.0, False),
+        ("0", 1.0, True),
+        ("<= 1.2", float("nan"), True),
+        (">= 0.5", float("nan"), True),
+        ("", 9.0, False),
+    ],
+)
+def test_a_missed_target_is_said(target, value, missed):
+    row = Row("figure", [value], target)
+    assert row.missed is missed
+    assert str(row).endswith("missed") is missed

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from tests.bench.ledger import Arrival, delays, read_accepted, read_arrivals
 from tests.bench.load import at
 from tests.bench.peers import Alertmanager, Bare, Peer, Relay, RelayOnPostgresql, SlowToAnswer
 
+BACKLOG = 20_000
+"""Pages that wait: what comes in seven minutes at 50 a second."""
 ENOUGH = 6
 """Processors for two replicas, their database, two senders and a pager."""
 
@@ -21,7 +24,7 @@ def pager_down(bench: Bench, rounds: int) -> list[Row]:
 
     def accept(mood: str) -> float:
         with bench.up(Relay, mood) as (peer, _):
-            run = bench.load(peer, seconds=8, rate=50, connections=20)
+            run = bench.load(peer, seconds=8, rate=50, connections=20, pages=mood == "well")
             if run.load["refused"]:
                 bench.broken.append(f"the pager is {mood}: {run.load['refused']} webhooks were refused")
             return run.load["p99"]
@@ -33,7 +36,38 @@ def pager_down(bench: Bench, rounds: int) -> list[Row]:
             well, bad, again, well_again = accept("well"), accept(mood), accept(mood), accept("well")
             ratios.append((bad + again) / (well + well_again))
         rows.append(Row(f"accept p99 while the pager is in the mood {mood!r} / well", ratios, "<= 1.2"))
-    return rows
+    return [*rows, *_long_down(bench)]
+
+
+def _long_down(bench: Bench) -> list[Row]:
+    """The pager is down until many pages wait, and then well again: how long webhooks wait, and the ledger."""
+    pace = {"seconds": 8, "rate": 50, "connections": 20}
+    with bench.up(Relay) as (peer, _):
+        well = bench.load(peer, **pace).load["p99"]
+    with bench.up(Relay, "down") as (peer, journal):
+        shape = {"seconds": 300, "alerts": 50, "spread": 1, "connections": 8, "most": BACKLOG}
+        runs = [bench.load(peer, pages=False, **shape)]
+        bench.wait(peer, 300, pages=False)
+        runs.append(bench.load(peer, pages=False, first=10**6, first_group=10**6, **pace))
+        peer.pager.send_signal(signal.SIGUSR1)
+        began = time.monotonic()
+        while not read_arrivals(journal) and time.monotonic() < began + 60:
+            time.sleep(0.1)
+        began = time.monotonic()
+        runs.append(bench.load(peer, pages=False, first=2 * 10**6, first_group=2 * 10**6, **pace))
+        bench.wait(peer, 300)
+        took = time.monotonic() - began
+        log = peer.directory / "all.log"
+        log.write_text("\n".join(run.log.read_text() for run in runs))
+        bench.check(f"{BACKLOG} pages waited for a pager that was down", Run({}, 0, 0, log, peer), journal)
+    rows = [("that is down", runs[1], "<= 1.2"), ("that is well again", runs[2], "")]
+    return [
+        *(
+            Row(f"{BACKLOG:,} pages wait for a pager {how}: accept p99 / well", [run.load["p99"] / well], target)
+            for how, run, target in rows
+        ),
+        Row(f"{BACKLOG:,} pages wait for a pager that is well again: pages/s", [(BACKLOG + 800) / took], "", "/s"),
+    ]
 
 
 def storm(bench: Bench, rounds: int) -> list[Row]:

@@ -12,6 +12,7 @@ from hostile import HOSTILE
 from service import HOOK, service
 from world import ended, told
 
+from relay.engine import intake
 from relay.store.database import Database, StoreUnavailable
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
@@ -161,6 +162,39 @@ async def test_an_end_is_taken(relay):
         return await incidents(relay, "resolved")
 
     await eventually(resolved)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["its length is known", "in chunks"])
+async def test_a_body_for_which_there_is_no_memory_is_503_and_leaves_none_behind(relay, monkeypatch, known):
+    large = json.dumps(body(told(annotations={"summary": "x" * 900_000}))).encode()
+
+    async def pieces():
+        for start in range(0, len(large), 100_000):
+            yield large[start : start + 100_000]
+
+    async def post():
+        data, headers = large if known else pieces(), {"Authorization": f"Bearer {HOOK}"}
+        async with relay.client.post(relay._base + PATH, data=data, headers=headers) as answer:
+            return answer.status
+
+    with monkeypatch.context() as tight:
+        tight.setattr(intake, "MOST_WAITING_BYTES", 500_000)
+        assert await post() == 503
+        assert (await relay.post(body(told())))[0] == 200
+    monkeypatch.setattr(intake, "MOST_WAITING_BYTES", 1_000_000)
+    for _ in range(2):
+        assert await post() == 200
+
+
+def test_bodies_count_together_from_their_first_byte_until_they_are_done_with(monkeypatch):
+    monkeypatch.setattr(intake, "MOST_WAITING_BYTES", 100)
+    places = intake.Intake()
+    with places.place() as one, places.place() as other:
+        one(60)
+        other(40)
+        with pytest.raises(StoreUnavailable, match="too much waits"):
+            other(1)
+    places.need(100)
 
 
 @pytest.mark.servers

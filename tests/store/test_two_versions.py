@@ -18,7 +18,6 @@ from relay.store.outbox import Outbox
 
 MIGRATIONS = sorted((Path(relay.store.__file__).parent / "migrations" / "versions").glob("[0-9]*.py"))
 GROWS = {
-    "text",
     "get_bind",
     "create_all",
     "create",
