@@ -38,7 +38,7 @@ check: setup
 	$(BIN)/pytest -q -n auto -m "not servers"
 
 test: check servers
-	$(BIN)/pytest -q -m servers
+	$(BIN)/pytest -q -n 2 --dist loadfile -m servers
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)
@@ -48,6 +48,6 @@ simulate: setup
 
 reliability: servers
 	@rm -f .reliability
-	RELAY_KILLS=200 RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_machine.py tests/e2e/test_replicas.py tests/simulation -m servers
+	RELAY_KILLS=$(or $(KILLS),200) RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q tests/e2e tests/simulation tests/store/test_retention.py tests/http/test_webhooks.py -m servers
 	$(BIN)/python -m tests.reliability .reliability
 	@rm -f .reliability

@@ -37,7 +37,11 @@ def react(
 ) -> Iterator[Event | Effect]:
     """Tell those who are rung: at first, when it grows or gets worse, when somebody is on it, when it is over."""
     match event:
-        case Paged(ring):
+        case Paged(ring, instead_of=closed):
+            if closed:  # what is still tried, or was said of it since, would open it again beside the new one
+                yield ResolvePage(
+                    ring.target, closed, f"{ring.target} has closed it by itself: it rings under a new key"
+                )
             yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, services, now), ring.user)
         case AlertsFired() if incident.rings and UPDATE not in incident.deadlines:
             yield DeadlineSet(UPDATE, now + UPDATE_AFTER)

@@ -66,6 +66,15 @@ def test_a_page_that_is_still_tried_does_not_ring_again_after_somebody_has_close
     assert [(type(e), e.key) for e in world.took()] == [(ResolvePage, KEY)]
 
 
+def test_a_page_that_is_still_tried_when_another_takes_its_place_is_tried_no_more(database):
+    world = World(database)
+    world.vendor = lambda effect: Again("it was taken, and the answer is lost")
+    world.post(told()).took()
+    world.vendor = accept
+    hears(world, replace(ACK, what="timed_out")).after(minutes=2)
+    assert sorted((type(e).__name__, e.key) for e in world.took()) == [("Page", f"{KEY}+1"), ("ResolvePage", KEY)]
+
+
 def test_news_of_a_close_closes_what_was_rung_by_an_update_since(world):
     """To PagerDuty an update is a trigger: of a page that was closed there, and Relay has not heard, it rings anew."""
     world.after(seconds=30).took()
