@@ -6,6 +6,7 @@ import mmap
 import struct
 import subprocess
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from e2e.relay_process import relay, until
 from service import RULES
 from world import told
 
+from relay.clock import WallClock
 from relay.demo.programs import need
 from relay.demo.standins import pagerduty
 
@@ -35,13 +37,13 @@ class Fate:
 
 
 @asynccontextmanager
-async def fated(directory, pager, rules=RULES):
-    """Relay as a process with a fate that a test decides."""
+async def fated(directory, pager, rules=RULES, clock=0):
+    """Relay as a process with a fate that a test decides; its clock may be set before it starts."""
     need(["cc"], print)
     library, shared = directory / "fate.so", directory / "fate"
     build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
     await asyncio.to_thread(subprocess.run, build, check=True)
-    shared.write_bytes(bytes(24))
+    shared.write_bytes(struct.pack("3l", 0, 0, clock))
     with shared.open("r+b") as file, mmap.mmap(file.fileno(), 24) as mapped:
         async with relay(directory, pager.url, rules) as running:
             running.environment = {"LD_PRELOAD": str(library), "RELAY_FATE": str(shared)}
@@ -119,6 +121,48 @@ async def test_an_escalation_goes_on_after_the_clock_was_set_back(tmp_path):
         await until(second_level)
         assert "relay_clock_set_back_total 1.0" in await text(running, "/metrics")
         record("clock steps", "back an hour while an escalation waits", 1, 0, 0)
+
+
+WINDOW = """
+windows:
+  - name: night
+    reason: it is tried
+    owner: ada
+    zone: Europe/Berlin
+    weekly: {days: [sunday], from: "01:30", to: "TO"}
+    matchers: ['service=~"held.*"']
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "inside", "still", "ends"),
+    [
+        ("03:00", "2027-03-28T00:35:00Z", "2027-03-28T00:50:00Z", "2027-03-28T01:00:00Z"),  # 02:00 is 03:00
+        ("02:30", "2026-10-25T00:10:00Z", "2026-10-25T00:59:58Z", "2026-10-25T01:30:00Z"),  # 03:00 is 02:00 again
+    ],
+    ids=["spring", "autumn"],
+)
+async def test_a_window_in_the_hour_that_clocks_change_ends_when_it_should(tmp_path, to, inside, still, ends):
+    rules = RULES.replace("wait: 1h", "wait: 9h") + WINDOW.replace("TO", to).replace("{", "{{").replace("}", "}}")
+    async with (
+        pagerduty.stand_in(limit=None) as pager,
+        fated(tmp_path, pager, rules, until_then(inside)) as (running, fate),
+    ):
+        book = Told()
+        await storms(book, 0.5, "held", running)
+        await storms(book, 0.5, "free", running)
+        fate.becomes(clock=until_then(still))
+        await asyncio.sleep(4)
+        held = {i["service"] for i in await running.incidents() if i["phase"] == "held"}
+        assert held >= {name for name in book.accepted - book.ending if name.startswith("held")}
+        fate.becomes(clock=until_then(ends) - 2)
+        how = f"a window ends at {ends}, in the hour in which clocks change; alerts in it and beside it"
+        await hold(running, pager, book, "clocks change", how, 60)
+
+
+def until_then(moment):
+    """Seconds from now to a moment."""
+    return int((datetime.fromisoformat(moment) - WallClock().now()).total_seconds())
 
 
 async def text(running, path):
