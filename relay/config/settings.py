@@ -150,6 +150,8 @@ class Retention(_Part):
     """Alerts that have ended."""
     incidents: Duration = timedelta(days=400)
     """Incidents that are closed, with their timelines."""
+    announced: Duration = timedelta(days=400)
+    """What was announced of maintenance windows."""
 
     def ages(self) -> dict[str, timedelta]:
         """What is removed, and after how long."""

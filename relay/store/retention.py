@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from relay.store import tables
 from relay.store.encoding import read_incident
+from relay.store.window_log import ANNOUNCED
 
 SLICE = 200
 """Rows of one slice."""
@@ -58,6 +59,14 @@ def prune_quarantine(connection: Connection, before: datetime, limit: int = SLIC
     return connection.execute(delete(tables.quarantine).where(row.id.in_(ids))).rowcount if ids else 0
 
 
+def prune_announced(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+    """Forget what was announced of windows before a moment; gives how much. What people did to windows stays."""
+    row = tables.window.c
+    oldest = select(row.id).where(row.kind == ANNOUNCED, row.at < before).order_by(row.id).limit(limit)
+    ids = list(connection.execute(oldest).scalars())
+    return connection.execute(delete(tables.window).where(row.id.in_(ids))).rowcount if ids else 0
+
+
 def prune_alerts(connection: Connection, before: datetime, limit: int = SLICE) -> int:
     """Remove ended alerts last told of before a moment; gives how many."""
     row = tables.alert.c
@@ -92,5 +101,6 @@ PRUNES: dict[str, Prune] = {
     "quarantine": prune_quarantine,
     "alerts": prune_alerts,
     "incidents": prune_incidents,
+    "announced": prune_announced,
 }
 """What is removed by age, by the names in the settings."""

@@ -51,8 +51,8 @@ async def fated(directory, pager, rules=RULES, clock=0):
             yield running, Fate(mapped)
 
 
-@pytest.mark.parametrize(("fault", "number"), [("read-only disk", errno.EROFS), ("full disk", errno.ENOSPC)])
-async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path, fault, number):
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path, number):
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
         book = Told()
 
@@ -76,7 +76,7 @@ async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path,
 
         await until(taken_again)
         how = f"writes fail with {errno.errorcode[number]} in a storm, then succeed"
-        await hold(running, pager, book, fault, how)
+        await hold(running, pager, book, "the disk takes nothing", how)
 
 
 async def test_a_disk_that_is_slow_only_delays(tmp_path):

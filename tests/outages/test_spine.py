@@ -163,12 +163,13 @@ def test_nobody_is_rung_for_what_ended_before_the_page_left(world):
     assert [type(effect) for effect in world.reached()] == [Page, ResolvePage]
 
 
-def test_nobody_is_rung_again_for_what_ended_while_its_page_was_being_sent(world):
+@pytest.mark.parametrize("dies", [False, True])
+def test_nobody_is_rung_again_for_what_ended_while_its_page_was_being_sent(world, dies):
     world.vendor = lambda effect: Again("it was taken, and the answer is lost")
     world.deliver(told()).turn()
     world.submit("INC-1", Resolved("it is over", "ana"))  # before the answer is taken in
     world.vendor = accept
-    world.run().after(minutes=2)
+    (world.restart() if dies else world.run()).after(minutes=2)
     assert [type(effect) for effect in world.took()] == [Page, ResolvePage]
 
 
