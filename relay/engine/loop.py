@@ -83,6 +83,8 @@ class Loop:
         self._steps = Steps(clock)
         self._set_back = timedelta()
         """By how much the clock was set back, and what waits is not yet brought forward."""
+        self._claimed = 0.0
+        """From when on the leases of the last turn count."""
         self._kept = False
         self._pause = False
 
@@ -122,9 +124,9 @@ class Loop:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
             while not self._done:
                 self._nudged.clear()
-                began = time.monotonic()
-                turned = await self._turn(began)
-                self._dispatch.start(turned.errands, began, tasks, session)
+                self._claimed = time.monotonic()
+                turned = await self._turn(self._claimed)
+                self._dispatch.start(turned.errands, self._claimed, tasks, session)
                 if self._pause:
                     self._pause = False
                     await asyncio.sleep(AFTER_FAILURE)
@@ -240,10 +242,12 @@ class Loop:
             if isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused | StoreBusy):
                 raise error
             await pieces.store(begin, waiting, self._dispatch.under_way)
+            self._first_alone, self._set_back = False, timedelta()
             left = await pieces.settle(answers)
             await pieces.decide()
             await pieces.wake()
-            turned = await pieces.claim(*self._places)
+            self._claimed = time.monotonic()
+            turned = await pieces.claim(*self._places, self._dispatch.under_way, self._clock.now())
         except Exception as still:
             self._kept, self._pause, self._asked, self._reconsider = False, True, True, True
             tell(waiting, still if isinstance(still, StoreUnavailable) else StoreUnavailable(str(still)))

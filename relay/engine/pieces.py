@@ -113,12 +113,13 @@ class Pieces:
     def _defer(self, id_: str, transaction: Transaction) -> None:
         transaction.incidents.defer(id_, self._now + SICK_FOR)
 
-    async def claim(self, room: Room, full: Collection[str]) -> Turned:
+    async def claim(self, room: Room, full: Collection[str], under_way: Collection[Errand], now: datetime) -> Turned:
         """Claim what is to be carried out; the next turn may find more to do."""
 
         def work(connection: Connection) -> Turned:
-            turned = Turned(more=True)
-            claim_due(Transaction(connection), turned, room, full, self._now)
+            transaction, turned = Transaction(connection), Turned(more=True)
+            transaction.outbox.renew(under_way, now, LEASE)
+            claim_due(transaction, turned, room, full, now)
             return turned
 
         return await self._writer.transact(work)

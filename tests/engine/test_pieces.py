@@ -50,7 +50,7 @@ async def post(relay, *services, name="HighErrorRate"):
     assert status == 200
 
 
-async def eventually(holds, seconds=8):
+async def eventually(holds, seconds=20):
     async with asyncio.timeout(seconds):
         while not (found := holds()):
             await asyncio.sleep(0.02)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.servers
 
 async def post(relay, service, name="HighErrorRate"):
     body = {"version": "4", "groupKey": "g", "status": "firing", "alerts": [told(name, service=service)]}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         return (await relay.post(body))[0]
 
 
@@ -46,12 +46,12 @@ async def test_what_a_silent_replica_holds_is_all_that_waits_for_it(tmp_path, po
     emptied(postgresql_url).close()
     async with pagerduty.stand_in() as pager, service(tmp_path, pager.url, database=postgresql_url) as relay:
         assert await post(relay, "held") == 200
-        await eventually(rung(pager, "INC-1/"), 10)
+        await eventually(rung(pager, "INC-1/"), 20)
         with psycopg.connect(postgresql_url) as silent:
             silent.execute("select 1 from incident where id = 'INC-1' for update")
             assert await post(relay, "held", name="Another") == 200
             assert await post(relay, "free") == 200
-            await eventually(rung(pager, "INC-2/"), 10)
+            await eventually(rung(pager, "INC-2/"), 20)
             assert (await relay.ask("GET", "/-/ready"))[0] == 200
             assert (await relay.ask("GET", "/api/v1/quarantine", role="responder"))[1]["quarantine"] == []
 
@@ -59,7 +59,7 @@ async def test_what_a_silent_replica_holds_is_all_that_waits_for_it(tmp_path, po
             _, incident = await relay.ask("GET", "/api/v1/incidents/INC-1", role="viewer")
             return len(incident["alerts"]) == 2
 
-        await eventually(joined, 10)
+        await eventually(joined, 20)
 
 
 def test_a_session_that_says_nothing_in_a_transaction_is_ended(postgresql_url):
@@ -75,7 +75,7 @@ def test_a_server_that_says_nothing_is_given_up():
         began = time.monotonic()
         with pytest.raises(StoreUnusable, match="cannot be reached"):
             open_database(f"postgresql://relay@127.0.0.1:{mute.getsockname()[1]}/relay")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
 
 
 async def test_a_database_that_is_cut_off_is_noticed_and_taken_up_again(tmp_path, postgresql_url):
@@ -92,11 +92,11 @@ async def test_a_database_that_is_cut_off_is_noticed_and_taken_up_again(tmp_path
                 return not await ready()
 
             passes.clear()
-            await eventually(away, LONGEST_TRANSACTION + 10)
+            await eventually(away, LONGEST_TRANSACTION + 20)
             passes.set()
-            await eventually(ready, 20)
+            await eventually(ready, 40)
             assert await post(relay, "after") == 200
-            await eventually(rung(pager, "INC-2/"), 10)
+            await eventually(rung(pager, "INC-2/"), 20)
 
 
 @contextmanager

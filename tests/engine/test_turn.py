@@ -13,6 +13,7 @@ from relay.engine.turn import turn
 from relay.incident.effects import Page, ResolvePage
 from relay.incident.events import Delivered
 from relay.store.inbox import Inbox, Received
+from relay.store.outbox import Left
 
 __all__ = ["database", "postgresql_url"]
 
@@ -23,15 +24,16 @@ HOUR = timedelta(hours=1, seconds=2)
 def turned(database):
     """Turn, after Alertmanager has posted; gives what is to be carried out."""
 
-    def once(now, *alerts, under_way=(), answers=()):
+    def once(now, *alerts, under_way=(), answers=(), whole=False, room=32, look=True):
         body = json.dumps({"version": "4", "groupKey": "g", "status": "x", "alerts": alerts}).encode()
 
         def work(connection):
             if alerts:
                 Inbox(connection).append([Received("prod", now, body)])
-            return turn(connection, (), answers, lambda target: 32, (), rules(), now, under_way=under_way)
+            return turn(connection, (), answers, lambda target: room, (), rules(), now, look=look, under_way=under_way)
 
-        return database.transact(work).errands
+        turned = database.transact(work)
+        return turned if whole else turned.errands
 
     return once
 
@@ -53,3 +55,18 @@ def test_what_a_process_has_left_falls_due_again_at_the_end_of_its_lease(turned)
     [page] = turned(NOON, told())
     assert turned(NOON + timedelta(seconds=29)) == []
     assert [errand.effect for errand in turned(NOON + timedelta(seconds=31))] == [page.effect]
+
+
+def test_a_page_without_room_needs_no_look_until_there_is_room(turned):
+    page = turned(NOON, told(), room=0, look=False, whole=True)
+    assert (page.errands, page.left, page.more) == ([], Left.FULL, False)
+    assert turned(NOON, room=0, whole=True).left is Left.FULL
+    assert [type(errand.effect) for errand in turned(NOON)] == [Page]
+
+
+def test_what_a_turn_does_not_claim_itself_is_looked_for_at_once(turned):
+    [page] = turned(NOON, told())
+    answer = Answer(page, Delivered(page.effect.key, page.effect.target))
+    end = turned(NOON, ended(told()), answers=[answer], look=False, whole=True)
+    assert (end.errands, end.left, end.more) == ([], Left.CLAIMABLE, True)
+    assert turned(NOON, whole=True).left is Left.NOTHING

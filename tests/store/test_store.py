@@ -141,6 +141,20 @@ def test_a_full_target_holds_up_no_other(database):
     assert [errand.incident for errand in database.transact(work)] == ["INC-99"]
 
 
+def test_a_look_takes_what_has_room_from_each_target_the_most_severe_first(database):
+    def work(connection):
+        outbox = Transaction(connection).outbox
+        asked = [(f"INC-{n}", 1 + n % 5, AcknowledgePage(f"t{n % 3}", f"k{n}", "ana")) for n in range(90)]
+        outbox.add(asked, NOON, LEASE, lambda target: 0)
+        got = outbox.claim(NOON, LEASE, 10, {"t0": 4, "t1": 0, "t2": 9}.get, ())
+        return got, outbox.unclaimed(NOON), outbox.claim(NOON, LEASE, 100, roomy, ()), outbox.unclaimed(NOON)
+
+    got, more, others, still = database.transact(work)
+    assert [int(errand.incident[4:]) % 5 for errand in got] == [0] * 10
+    assert [errand.effect.target for errand in got].count("t0") == 4
+    assert (len(others), more, still) == (80, True, False)
+
+
 def test_two_writers_of_one_incident_lose_nothing(world):
     world.post(told())
     for number in range(20):
@@ -181,6 +195,27 @@ def test_texts_of_every_script_are_kept(world):
 
 class TestSqlite:
     """What only the embedded database can do wrong."""
+
+    def test_a_look_at_a_long_outbox_reads_what_it_can_claim_and_no_more(self, tmp_path):
+        opened, plans = open_database(f"sqlite:///{tmp_path / 'relay.db'}"), []
+
+        def look(connection):
+            transaction = Transaction(connection)
+            page = AcknowledgePage("pd", "k", "ana")
+            transaction.outbox.add([("INC-1", 1, page)], NOON, LEASE, lambda target: 0)
+            statements = []
+            connection.connection.dbapi_connection.set_trace_callback(statements.append)
+            transaction.outbox.claim(NOON, LEASE, 10, roomy, ())
+            transaction.outbox.unclaimed(NOON)
+            transaction.next_moment(NOON)
+            connection.connection.dbapi_connection.set_trace_callback(None)
+            for statement in statements:
+                plans.extend(row[3] for row in connection.exec_driver_sql(f"explain query plan {statement}"))
+
+        opened.transact(look)
+        opened.close()
+        assert "SEARCH outbox USING INDEX outbox_of_target (target=?)" in plans
+        assert not [plan for plan in plans if "SCAN outbox" in plan or "TEMP B-TREE" in plan]
 
     def test_a_second_process_is_refused_with_the_way_out(self, tmp_path):
         url = f"sqlite:///{tmp_path / 'relay.db'}"
