@@ -9,7 +9,7 @@ BEGIN, END = "<!-- made by make reliability -->\n", "<!-- until here -->\n"
 
 
 def table(records: list[dict]) -> str:
-    """A row for each fault, in the order in which they were tried first."""
+    """A row for each way of each fault, by name."""
     rows: dict[tuple[str, str], list[int]] = {}
     for told in records:
         row = rows.setdefault((told["fault"], told["how"]), [0, 0, 0, 0, 0])
@@ -19,7 +19,9 @@ def table(records: list[dict]) -> str:
         "| fault | how | tries | alerts accepted | lost | rung twice | left open |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [f"| {fault} | {how} | {' | '.join(f'{n:,}' for n in row)} |" for (fault, how), row in rows.items()]
+    lines += [
+        f"| {fault} | {how} | {' | '.join(f'{n:,}' for n in row)} |" for (fault, how), row in sorted(rows.items())
+    ]
     return "\n".join(lines) + "\n"
 
 
