@@ -38,7 +38,7 @@ check: setup
 	$(BIN)/pytest -q -n auto -m "not servers"
 
 test: check servers
-	$(BIN)/pytest -q -m servers
+	$(BIN)/pytest -q -n 2 --dist loadfile -m servers
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)
@@ -46,8 +46,11 @@ bench: setup
 simulate: setup
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000)
 
+FAULTS := $(addprefix tests/,e2e/test_faults.py e2e/test_machine.py e2e/test_replicas.py e2e/test_failover.py e2e/test_vendors.py \
+	e2e/test_pair.py store/test_retention.py simulation)
+
 reliability: servers
 	@rm -f .reliability
-	RELAY_KILLS=200 RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q tests/e2e/test_faults.py tests/e2e/test_machine.py tests/e2e/test_replicas.py tests/simulation -m servers
+	RELAY_KILLS=$(or $(KILLS),200) RELAY_RELIABILITY=$(CURDIR)/.reliability $(BIN)/pytest -q -n 2 --dist loadfile $(FAULTS) -m servers
 	$(BIN)/python -m tests.reliability .reliability
 	@rm -f .reliability

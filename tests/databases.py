@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -24,15 +25,15 @@ class Postgresql:
 
     def __init__(self, directory: Path, *settings: str) -> None:
         programs = need(["initdb", "postgres"], print)
-        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self._as_user = as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if as_user:
             shutil.chown(directory, "postgres", "postgres")
         self._directory, data, port = directory, directory / "data", free_port()
         made = [str(programs["initdb"]), "-D", str(data), "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=directory)
-        where = ["-D", str(data), "-p", str(port), "-k", str(directory), "-h", "127.0.0.1"]
         more = [part for setting in settings for part in ("-c", setting)]
-        self._command = [*as_user, str(programs["postgres"]), *where, *more]
+        self._where = _where(data, port, directory)
+        self._command = [*as_user, str(programs["postgres"]), *more, *self._where]
         self._pid = data / "postmaster.pid"
         self.url = f"postgresql://relay@127.0.0.1:{port}/postgres"
         self.start()
@@ -42,6 +43,28 @@ class Postgresql:
             self._server = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._directory)
         _wait(self.url, self._server)
 
+    def standby(self, directory: Path) -> "Postgresql":
+        """Make a standby of this server, which has all that this one has committed."""
+        made = object.__new__(Postgresql)
+        made._as_user, made._directory, port = self._as_user, directory, free_port()
+        if self._as_user:
+            shutil.chown(directory, "postgres", "postgres")
+        data = directory / "data"
+        base = need(["postgres"], print)["postgres"].resolve().parent / "pg_basebackup"
+        copy = [str(base), "-D", str(data), "-R", "-d", self.url, "-c", "fast", "-X", "stream"]
+        subprocess.run([*self._as_user, *copy], check=True, capture_output=True, cwd=directory)
+        made._command = [*self._command[: -len(self._where)], *_where(data, port, directory)]
+        made._where, made._pid = _where(data, port, directory), data / "postmaster.pid"
+        made.url = f"postgresql://relay@127.0.0.1:{port}/postgres"
+        made.start()
+        return made
+
+    def ask(self, statement: str) -> object:
+        """The one value that a statement gives, if it gives any."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            answer = connection.execute(statement)
+            return answer.fetchone()[0] if answer.description else None
+
     def kill(self) -> None:
         """Break every connection at once, as a failover does."""
         os.kill(int(self._pid.read_text().split()[0]), signal.SIGQUIT)
@@ -50,6 +73,10 @@ class Postgresql:
     def stop(self) -> None:
         self._server.terminate()
         self._server.wait(20)
+
+
+def _where(data: Path, port: int, directory: Path) -> list[str]:
+    return ["-D", str(data), "-p", str(port), "-k", str(directory), "-h", "127.0.0.1"]
 
 
 @contextmanager

@@ -9,14 +9,19 @@ BEGIN, END = "<!-- made by make reliability -->\n", "<!-- until here -->\n"
 
 
 def table(records: list[dict]) -> str:
-    """A row for each fault, in the order in which they were tried first."""
+    """A row for each way of each fault, by name."""
     rows: dict[tuple[str, str], list[int]] = {}
     for told in records:
-        row = rows.setdefault((told["fault"], told["how"]), [0, 0, 0, 0])
-        for place, count in enumerate((1, told["accepted"], told["lost"], told["doubled"])):
+        row = rows.setdefault((told["fault"], told["how"]), [0, 0, 0, 0, 0])
+        for place, count in enumerate((1, told["accepted"], told["lost"], told["doubled"], told["open"])):
             row[place] += count
-    lines = ["| fault | how | tries | alerts accepted | lost | rung twice |", "|---|---|---|---|---|---|"]
-    lines += [f"| {fault} | {how} | {' | '.join(f'{n:,}' for n in row)} |" for (fault, how), row in rows.items()]
+    lines = [
+        "| fault | how | tries | alerts accepted | lost | rung twice | left open |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {fault} | {how} | {' | '.join(f'{n:,}' for n in row)} |" for (fault, how), row in sorted(rows.items())
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """A real Prometheus and a real Alertmanager, quick enough for a story: they look every second."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,8 +37,13 @@ async def prometheus(
 
 
 @asynccontextmanager
-async def alertmanager(program: Path, directory: Path, webhook: str, token: str) -> AsyncIterator[str]:
-    """Run Alertmanager with one receiver, which posts to `webhook` with a bearer token; gives its host:port."""
+async def alertmanager(
+    program: Path, directory: Path, webhook: str, token: str, cluster: Sequence[str] = ("--cluster.listen-address=",)
+) -> AsyncIterator[str]:
+    """Run Alertmanager with one receiver, which posts to `webhook` with a bearer token; gives its host:port.
+
+    `cluster` is how it finds others; alone, if not told.
+    """
     port = free_port()
     http = {
         "authorization": {"credentials_file": str(_write(directory, "token", token))},
@@ -65,7 +70,7 @@ async def alertmanager(program: Path, directory: Path, webhook: str, token: str)
         f"--config.file={written}",
         f"--storage.path={directory / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
+        *cluster,
     ]
     async with process(command, directory / "alertmanager.log", f"http://127.0.0.1:{port}/-/ready"):
         yield f"127.0.0.1:{port}"

@@ -200,6 +200,11 @@ class _Work:
         self._let_go(every)
         sorted_ = sort(alerts, known, self.now)
         self._counts.update({kind.value: len(told) for kind, told in sorted_.items() if told})
+        for alert in sorted_[Difference.DUPLICATE]:
+            if _later(
+                alert, known[alert.key].alert
+            ):  # it fired again, and nobody has told of that: what is older is late
+                self._told.append((alert, known[alert.key].incident))
         touched = self._placed(sorted_)
         for kind in (Difference.CHANGED, Difference.RESOLVED):
             for alert in sorted_[kind]:
@@ -275,6 +280,11 @@ class _Work:
             self.incidents.tell(alert, "", self.now)
             drained.watchdogs[self.source] = self.now
         drained.told.update({(self.source, kind): count for kind, count in self._counts.items()})
+
+
+def _later(ended: Alert, was: Alert) -> bool:
+    """Whether an end is that of a later firing than the one that is known to have ended."""
+    return ended.starts_at is not None and was.starts_at is not None and ended.starts_at > was.starts_at
 
 
 def _events(by_kind: dict[Difference, list[Alert]], *, asked: bool) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Hearing news of pagers: an incident moves as if somebody had acted here; the pager that told is not told back."""
+"""Hearing news of pagers: an incident moves as if somebody had acted here; an answer is not told back."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from relay.engine.drain import Drained, page_for
 from relay.engine.submit import NoSuchIncident, submit
 from relay.incident.decide import Rules
-from relay.incident.effects import ResolvePage
+from relay.incident.effects import Page, ResolvePage
 from relay.incident.events import Delivered, Measured, Undeliverable
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import NotNow
@@ -45,6 +45,8 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
     if not finished:
         return
     mine = transaction.outbox.done(answer.errand.ref for answer in finished)
+    refused = [answer.errand.effect for answer in finished if isinstance(answer.said, Never)]
+    transaction.outbox.forget_news(effect.key for effect in refused if isinstance(effect, Page))
     telling = [answer for answer in finished if answer.errand.ref in mine and answer.said is not None]
     plain = {answer.errand.incident for answer in telling if isinstance(answer.said, Delivered)}
     transaction.incidents.load({answer.errand.incident for answer in telling} - plain)

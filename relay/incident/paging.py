@@ -38,7 +38,11 @@ def react(
 ) -> Iterator[Event | Effect]:
     """Tell those who are rung: at first, when it grows or gets worse, when somebody is on it, when it is over."""
     match event:
-        case Paged(ring):
+        case Paged(ring, instead_of=closed):
+            if closed:  # what is still tried, or was said of it since, would open it again beside the new one
+                yield ResolvePage(
+                    ring.target, closed, f"{ring.target} has closed it by itself: it rings under a new key"
+                )
             yield Page(ring.target, ring.key, wording.notice(incident, ring, link_base, services, now), ring.user)
         case AlertsFired() if incident.rings and not _told_soon(incident, now):
             yield DeadlineSet(UPDATE, now + UPDATE_AFTER)
@@ -46,19 +50,18 @@ def react(
             yield DeadlineSet(UPDATE, until)
         case DeadlineMissed("paging/update"):
             yield from _update(incident, f"{wording.count(len(incident.alerts))} now", link_base, services, now)
-        case Assessed(severity, because, was=was) if was is not None and severity < was:
-            what = f"raised from {spell_level(was)} to {spell_level(severity)}: {because}"
-            yield from _update(incident, what, link_base, services, now)
-        case Assessed(severity, because, was=was) if was is not None and severity > was:
-            what = f"lowered from {spell_level(was)} to {spell_level(severity)}: {because}"
+        case Assessed(severity, because, was=was) if was is not None and severity != was:
+            changed = "raised" if severity < was else "lowered"
+            what = f"{changed} from {spell_level(was)} to {spell_level(severity)}: {because}"
             yield from _update(incident, what, link_base, services, now)
         case Acknowledged(by, via):
             yield from (AcknowledgePage(ring.target, ring.key, by) for ring in incident.rings if ring.key != via)
-        case Resolved(because, by, via):
+        case Resolved(because, by):
             why = f"{because} ({by})" if by else because
             if UPDATE in incident.deadlines:  # news of a page that is closed rings again at some providers
                 yield DeadlineMet(UPDATE)
-            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings if ring.key != via)
+            # also where the news has come from: it may be older than what was said of the page since, which rings again
+            yield from (ResolvePage(ring.target, ring.key, why) for ring in incident.rings)
 
 
 def _told_soon(incident: Incident, now: datetime) -> bool:

@@ -37,7 +37,9 @@ _INSERT = Prepared(
     insert(tables.outbox),
     ("ref", "incident", "kind", "target", "key", "severity", "body", "created_at", "due_at", "attempts", "claimed"),
 )
-_row, _earlier = tables.outbox.c, tables.outbox.alias("earlier")
+_row, _earlier, _end = tables.outbox.c, tables.outbox.alias("earlier"), tables.outbox.alias("end")
+_OVER = exists().where(_end.c.key == _row.key, _end.c.id > _row.id, _end.c.kind == "ResolvePage")
+"""Whether the end of the page is to be told: then nothing else is said of it any more."""
 _NOW = bindparam("now", type_=BigInteger)
 _first = select(func.min(_row.target).label("target")).cte("some", recursive=True)
 _TARGETS = Prepared(
@@ -196,9 +198,7 @@ class Outbox:
         """Forget messages whose sender is gone, about pages that are over by now: the end alone is still to be told."""
         lapsed = [row.id for row in _LAPSED.run(self.connection, now=moment(now))]
         if lapsed:
-            row, end = tables.outbox.c, tables.outbox.alias("end")
-            over = exists().where(end.c.key == row.key, end.c.id > row.id, end.c.kind == "ResolvePage")
-            self.connection.execute(delete(tables.outbox).where(row.id.in_(lapsed), over))
+            self.connection.execute(delete(tables.outbox).where(_row.id.in_(lapsed), _OVER))
 
     def unclaimed(self, now: datetime) -> bool:
         """Whether something is due that nobody holds a claim on."""
@@ -208,8 +208,16 @@ class Outbox:
         """Forget what was carried out or given up; gives those that were still there to forget."""
         return {row.ref for row in _DONE.run(self.connection, refs=list(refs))}
 
+    def forget_news(self, keys: Iterable[str]) -> None:
+        """Forget what was still to be said of pages that were refused: to some providers, news of a page opens it."""
+        if refused := list(keys):
+            row = tables.outbox.c
+            news = row.kind.in_(("UpdatePage", "AcknowledgePage"))
+            self.connection.execute(delete(tables.outbox).where(row.key.in_(refused), news))
+
     def postpone(self, ref: int, until: datetime) -> None:
-        """Try an effect again later."""
+        """Try an effect again later; what was to be said of a page that is over by now is not said again."""
+        self.connection.execute(delete(tables.outbox).where(_row.ref == ref, _row.key != "", _OVER))
         self.connection.execute(
             update(tables.outbox)
             .where(tables.outbox.c.ref == ref)
@@ -224,6 +232,7 @@ class Outbox:
 
     def release_all(self, now: datetime) -> None:
         """Let go of every claim: at the start of a process that shares its database with no other."""
+        self.connection.execute(delete(tables.outbox).where(_row.claimed, _row.key != "", _OVER))
         self.connection.execute(update(tables.outbox).where(tables.outbox.c.claimed).values(claimed=False, due_at=now))
 
 

@@ -15,6 +15,7 @@ from service import HOOK, KEY, RULES, TOKENS
 from relay.demo.processes import end, free_port, tail
 
 START_WITHIN = 20
+PATIENCE = aiohttp.ClientTimeout(total=10)
 
 
 @dataclass
@@ -82,14 +83,15 @@ class Relay:
             return 0
 
     async def post(self, *alerts: dict) -> int:
-        """Post a webhook; the status, or 0 when nobody has answered."""
+        """Post a webhook; the status, or 0 when nobody has answered in the time that Alertmanager waits."""
         url = f"http://127.0.0.1:{self.port}/api/v1/webhooks/alertmanager/prod"
         body = {"version": "4", "groupKey": "{}:{}", "status": "firing", "alerts": list(alerts)}
         try:
-            async with self.client.post(url, json=body, headers={"Authorization": f"Bearer {HOOK}"}) as answer:
+            headers = {"Authorization": f"Bearer {HOOK}"}
+            async with self.client.post(url, json=body, headers=headers, timeout=PATIENCE) as answer:
                 await answer.read()
                 return answer.status
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return 0
 
     async def get(self, path: str) -> dict:
@@ -127,7 +129,7 @@ async def relay(directory: Path, pagerduty: str, rules: str = RULES, options: li
                 await end(running.child)
 
 
-async def until(holds, seconds: float = 30.0) -> None:
+async def until(holds, seconds: float = 30.0, every: float = 0.05) -> None:
     async with asyncio.timeout(seconds):
         while not await holds():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(every)

@@ -6,14 +6,16 @@ import mmap
 import struct
 import subprocess
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from e2e.ledger import hold, record
+from e2e.ledger import Told, hold, record, storms
 from e2e.relay_process import relay, until
 from service import RULES
 from world import told
 
+from relay.clock import WallClock
 from relay.demo.programs import need
 from relay.demo.standins import pagerduty
 
@@ -35,13 +37,13 @@ class Fate:
 
 
 @asynccontextmanager
-async def fated(directory, pager, rules=RULES):
-    """Relay as a process with a fate that a test decides."""
+async def fated(directory, pager, rules=RULES, clock=0):
+    """Relay as a process with a fate that a test decides; its clock may be set before it starts."""
     need(["cc"], print)
     library, shared = directory / "fate.so", directory / "fate"
     build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
     await asyncio.to_thread(subprocess.run, build, check=True)
-    shared.write_bytes(bytes(24))
+    shared.write_bytes(struct.pack("3l", 0, 0, clock))
     with shared.open("r+b") as file, mmap.mmap(file.fileno(), 24) as mapped:
         async with relay(directory, pager.url, rules) as running:
             running.environment = {"LD_PRELOAD": str(library), "RELAY_FATE": str(shared)}
@@ -49,60 +51,54 @@ async def fated(directory, pager, rules=RULES):
             yield running, Fate(mapped)
 
 
-async def storm(running, accepted, seconds, name):
-    """Four senders, each alert an incident of its own."""
-
-    async def send(number):
-        end = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < end:
-            service = f"{name}{number}"
-            number += 4
-            if await running.post(told(service=service)) == 200:
-                accepted.add(service)
-
-    await asyncio.gather(*(send(number) for number in range(4)))
-
-
-async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path):
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+async def test_a_disk_that_takes_no_writes_is_503_and_then_all_goes_on(tmp_path, number):
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
-        accepted = set()
-        await storm(running, accepted, 0.5, "before")
-        fate.becomes(write=errno.EROFS)
-        statuses = {await running.post(told(service=f"during{n}")) for n in range(5)}
-        assert statuses == {503}
-        assert await running.status("/-/healthy") == 200
-        fate.becomes()
+        book = Told()
+
+        async def fails():
+            await asyncio.sleep(0.5)
+            fate.becomes(write=number)
+            statuses = {
+                await book.fires(running, f"during{n}", annotations={"summary": "x" * 60_000}) for n in range(5)
+            }
+            assert statuses == {503}
+            assert await running.status("/-/healthy") == 200
+            await asyncio.sleep(1)
+            fate.becomes()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(storms(book, 4, "s", running))
+            tasks.create_task(fails())
 
         async def taken_again():
-            return await running.post(told(service="after")) == 200
+            return await book.fires(running, "after") == 200
 
         await until(taken_again)
-        accepted.add("after")
-        await storm(running, accepted, 0.5, "later")
-        await hold(running, pager, accepted, "read-only disk", "writes fail with EROFS in a storm, then succeed")
+        how = f"writes fail with {errno.errorcode[number]} in a storm, then succeed"
+        await hold(running, pager, book, "the disk takes nothing", how)
 
 
 async def test_a_disk_that_is_slow_only_delays(tmp_path):
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager) as (running, fate):
-        accepted, loop = set(), asyncio.get_running_loop()
+        book, loop = Told(), asyncio.get_running_loop()
         fate.becomes(flush=200)
         began = loop.time()
-        assert await running.post(told(service="first")) == 200
+        assert await book.fires(running, "first") == 200
         assert loop.time() - began >= 0.2, "the flush took no longer: the fault was not there"
-        await storm(running, accepted, 3, "slow")
-        assert accepted
+        await storms(book, 3, "slow", running)
         assert await running.status("/-/ready") == 200
-        await hold(running, pager, accepted, "slow disk", "each flush takes 200 ms, in a storm", 60)
+        await hold(running, pager, book, "slow disk", "each flush takes 200 ms, in a storm", 60)
 
 
 async def test_a_clock_that_is_set_loses_no_page_and_rings_nobody_twice(tmp_path):
     patient = RULES.replace("wait: 1h", "wait: 9h")
     async with pagerduty.stand_in(limit=None) as pager, fated(tmp_path, pager, patient) as (running, fate):
-        accepted = set()
+        book = Told()
         for name, offset in (("now", 0), ("ahead", HOUR), ("back", 0), ("behind", -HOUR), ("again", 0)):
             fate.becomes(clock=offset)
-            await storm(running, accepted, 0.5, name)
-        await hold(running, pager, accepted, "clock steps", "an hour ahead, back, an hour behind, back, in a storm", 60)
+            await storms(book, 0.5, name, running)
+        await hold(running, pager, book, "clock steps", "an hour ahead, back, an hour behind, back, in a storm", 60)
         metrics = await text(running, "/metrics")
         assert "relay_deadline_overdue_seconds 0.0" in metrics
 
@@ -125,6 +121,48 @@ async def test_an_escalation_goes_on_after_the_clock_was_set_back(tmp_path):
         await until(second_level)
         assert "relay_clock_set_back_total 1.0" in await text(running, "/metrics")
         record("clock steps", "back an hour while an escalation waits", 1, 0, 0)
+
+
+WINDOW = """
+windows:
+  - name: night
+    reason: it is tried
+    owner: ada
+    zone: Europe/Berlin
+    weekly: {days: [sunday], from: "01:30", to: "TO"}
+    matchers: ['service=~"held.*"']
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "inside", "still", "ends"),
+    [
+        ("03:00", "2027-03-28T00:35:00Z", "2027-03-28T00:50:00Z", "2027-03-28T01:00:00Z"),  # 02:00 is 03:00
+        ("02:30", "2026-10-25T00:10:00Z", "2026-10-25T00:59:58Z", "2026-10-25T01:30:00Z"),  # 03:00 is 02:00 again
+    ],
+    ids=["spring", "autumn"],
+)
+async def test_a_window_in_the_hour_that_clocks_change_ends_when_it_should(tmp_path, to, inside, still, ends):
+    rules = RULES.replace("wait: 1h", "wait: 9h") + WINDOW.replace("TO", to).replace("{", "{{").replace("}", "}}")
+    async with (
+        pagerduty.stand_in(limit=None) as pager,
+        fated(tmp_path, pager, rules, until_then(inside)) as (running, fate),
+    ):
+        book = Told()
+        await storms(book, 0.5, "held", running)
+        await storms(book, 0.5, "free", running)
+        fate.becomes(clock=until_then(still))
+        await asyncio.sleep(4)
+        held = {i["service"] for i in await running.incidents() if i["phase"] == "held"}
+        assert held >= {name for name in book.accepted - book.ending if name.startswith("held")}
+        fate.becomes(clock=until_then(ends) - 2)
+        how = f"a window ends at {ends}, in the hour in which clocks change; alerts in it and beside it"
+        await hold(running, pager, book, "clocks change", how, 60)
+
+
+def until_then(moment):
+    """Seconds from now to a moment."""
+    return int((datetime.fromisoformat(moment) - WallClock().now()).total_seconds())
 
 
 async def text(running, path):

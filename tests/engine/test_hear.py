@@ -14,8 +14,9 @@ from relay.engine import follow
 from relay.engine.follow import FollowUp
 from relay.engine.hear import hear
 from relay.engine.metrics import Metrics
+from relay.engine.rehearsal import accept
 from relay.engine.writer import Writer
-from relay.incident.effects import AcknowledgePage, Page, ResolvePage
+from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import AlertsMuted
 from relay.integrations.courier import Again
 from relay.integrations.fitting import fold_key
@@ -48,12 +49,39 @@ def states(world):
     return sorted((incident.id, incident.phase) for incident in world.incidents())
 
 
-def test_only_the_pager_that_told_is_not_told_back(world):
+def test_an_answer_is_not_told_back_to_the_pager_it_came_from_and_a_close_is(world):
     world.after(minutes=5).took()
     hears(world, ACK)
     assert [(e.target, e.by) for e in world.took()] == [("pd-bob", "Ada (PagerDuty)")]
     hears(world, replace(ACK, what="closed"))
-    assert [(type(e), e.target) for e in world.took()] == [(ResolvePage, "pd-bob")]
+    assert [(type(e), e.target) for e in world.took()] == [(ResolvePage, "pd-ada"), (ResolvePage, "pd-bob")]
+
+
+def test_a_page_that_is_still_tried_does_not_ring_again_after_somebody_has_closed_it(database):
+    world = World(database)
+    world.vendor = lambda effect: Again("it was taken, and the answer is lost")
+    world.post(told()).took()
+    world.vendor = accept
+    hears(world, replace(ACK, what="closed")).after(minutes=2)
+    assert [(type(e), e.key) for e in world.took()] == [(ResolvePage, KEY)]
+
+
+def test_a_page_that_is_still_tried_when_another_takes_its_place_is_tried_no_more(database):
+    world = World(database)
+    world.vendor = lambda effect: Again("it was taken, and the answer is lost")
+    world.post(told()).took()
+    world.vendor = accept
+    hears(world, replace(ACK, what="timed_out")).after(minutes=2)
+    assert sorted((type(e).__name__, e.key) for e in world.took()) == [("Page", f"{KEY}+1"), ("ResolvePage", KEY)]
+
+
+def test_news_of_a_close_closes_what_was_rung_by_an_update_since(world):
+    """To PagerDuty an update is a trigger: of a page that was closed there, and Relay has not heard, it rings anew."""
+    world.after(seconds=30).took()
+    world.post(told(), told("Slow")).after(seconds=10)
+    assert [type(e) for e in world.took()] == [UpdatePage]
+    hears(world, replace(ACK, what="closed"))
+    assert [(type(e), e.key) for e in world.took()] == [(ResolvePage, KEY)]
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,16 @@ def test_every_page_has_a_key_of_its_own_so_that_it_rings():
 
 
 @pytest.mark.parametrize(
-    "over", [Acknowledged("ana", via="INC-1/1.0/L1/first"), Resolved("ok", "ana", "INC-1/1.0/L1/first")]
+    ("over", "told"),
+    [
+        (Acknowledged("ana", via="INC-1/1.0/L1/first"), ["pd-bob"]),
+        (Resolved("ok", "ana", "INC-1/1.0/L1/first"), ["pd-ada", "pd-bob"]),
+    ],
 )
-def test_the_page_by_which_the_news_has_come_is_not_told_back(over):
+def test_the_pager_by_which_an_answer_has_come_is_not_told_back_and_a_close_is(over, told):
     story = Playbook().fires().after(minutes=5)
     story.asked()
-    assert [effect.target for effect in story.when(over).asked()] == ["pd-bob"]
+    assert [effect.target for effect in story.when(over).asked()] == told
 
 
 def test_an_answer_stops_the_paging_and_the_ringing():

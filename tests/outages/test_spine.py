@@ -7,7 +7,7 @@ import pytest
 from playbook import rules
 from world import World, ended, told
 
-from relay.engine.rehearsal import ALL
+from relay.engine.rehearsal import ALL, accept
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
@@ -117,6 +117,12 @@ def test_an_echo_of_what_has_just_ended_pages_only_if_it_stays(world):
     world.post(alert).after(minutes=1).paged("pd-ada")
 
 
+def test_a_late_copy_is_late_though_the_firing_after_it_was_never_told_of(world):
+    world.post(told()).post(ended(told(), "2026-01-07T12:00:30Z")).took()
+    world.post(ended(told(starts="2026-01-07T12:00:40Z"), "2026-01-07T12:00:50Z"))
+    assert world.post(told()).only().phase == "resolved"
+
+
 def test_a_truncated_message_cannot_close_a_live_outage(world):
     one = told("A")
     world.post(one, truncated=3).paged("pd-ada")
@@ -158,6 +164,16 @@ def test_nobody_is_rung_for_what_ended_before_the_page_left(world):
     assert [type(effect) for effect in world.reached()] == [Page, ResolvePage]
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_nobody_is_rung_again_for_what_ended_while_its_page_was_being_sent(world, dies):
+    world.vendor = lambda effect: Again("it was taken, and the answer is lost")
+    world.deliver(told()).turn()
+    world.submit("INC-1", Resolved("it is over", "ana"))  # before the answer is taken in
+    world.vendor = accept
+    (world.restart() if dies else world.run()).after(minutes=2)
+    assert [type(effect) for effect in world.took()] == [Page, ResolvePage]
+
+
 def test_a_refused_page_goes_to_the_next_level_at_once(world):
     world.vendor = lambda e: Never("key revoked") if e.target == "pd-ada" else Delivered(e.key, e.target)
     world.post(told()).paged("pd-ada", "pd-bob")
@@ -174,6 +190,18 @@ def test_a_page_that_its_target_refuses_to_close_is_told_of_once_and_somebody_is
     assert [(id_, entry.event.because) for id_, entry in refused] == [(first.id, "key revoked")]
     world.act(own.id, Resolved("closed by hand", "ada")).paged()  # its own end is refused, and nobody is paged for that
     assert len(world.incidents()) == 2
+
+
+def test_news_of_a_page_that_was_refused_is_not_told(world):
+    """To PagerDuty it would open the page, and nobody would close it."""
+    world.vendor = lambda effect: Again("it is down")
+    world.post(told("A")).post(told("A"), told("B")).after(seconds=11)
+    world.took()
+    world.vendor = lambda effect: (
+        Never("no") if effect.target == "pd-ada" and isinstance(effect, Page) else accept(effect)
+    )
+    world.after(minutes=2)
+    assert [(type(effect), effect.target) for effect in world.took()] == [(Page, "pd-ada"), (Page, "pd-bob")]
 
 
 def test_a_restart_forgets_nothing_and_sends_what_was_under_way_again_under_its_key(world):

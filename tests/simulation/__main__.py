@@ -1,11 +1,14 @@
 """`python -m tests.simulation --seeds 2000`: many stories. `--from SEED --seeds 1` tells one again, exactly."""
 
 import argparse
+import logging
 import multiprocessing
 import os
 import sys
 import time
 from pathlib import Path
+
+import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -30,6 +33,7 @@ def main() -> int:
     options.add_argument("--jobs", type=int, default=os.cpu_count())
     options.add_argument("--verbose", action="store_true", help="print the story, of one seed")
     chosen = options.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if chosen.verbose:
         print("\n".join(simulate(chosen.first, chosen.steps).trace))
         return 0

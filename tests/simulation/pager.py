@@ -1,13 +1,15 @@
-"""A pager that is sometimes down, sometimes lies, and remembers what it was told."""
+"""A pager that is sometimes down, sometimes lies, and remembers what it was told. People answer there, too."""
 
 from random import Random
 
 from relay.engine.settle import Said
-from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage
+from relay.incident.effects import AcknowledgePage, Effect, Measure, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered, Measured
 from relay.integrations.courier import Again, Never
+from relay.integrations.news import News
 
 MOODS = ("well", "well", "well", "down", "ghost", "moody")
+TARGETS = ("pd-ada", "pd-bob", "pd-chen", "pd-noc")
 
 
 class Pager:
@@ -18,6 +20,11 @@ class Pager:
         self.mood = "well"
         self.open: set[str] = set()
         self.closed: set[str] = set()
+        """Closed by Relay, or by people, which Relay has heard of."""
+        self.answered: dict[str, News] = {}
+        """What people have done there."""
+        self.told: list[News] = []
+        """What it has answered when it was asked, this time."""
         self.refused: set[str] = set()
         self.rang_when_over: list[str] = []
 
@@ -40,12 +47,40 @@ class Pager:
 
     def _take(self, effect: Effect) -> None:
         match effect:
-            case Page(key=key):
+            case Page(key=key) | UpdatePage(key=key):  # to PagerDuty, an update is a trigger, too
                 if key in self.closed:
                     self.rang_when_over.append(key)
+                if key not in self.open:
+                    self.answered.pop(key, None)
                 self.open.add(key)
             case ResolvePage(key=key):
                 self.open.discard(key)
                 self.closed.add(key)
             case AcknowledgePage():
                 pass
+
+    def act(self) -> News | None:
+        """Somebody answers a page at the pager, or closes it there; or the pager closes it by itself."""
+        if not self.open:
+            return None
+        key = self._chance.choice(sorted(self.open))
+        news = News(key, self._chance.choice(("acknowledged", "acknowledged", "closed", "timed_out")), "bo (pager)")
+        self.answered[key] = news
+        if news.what != "acknowledged":
+            self.open.discard(key)
+        return news
+
+    def heard(self, news: list[News], under_way: set[str]) -> None:
+        """Relay has heard: it must not ring again what somebody has closed here, but for what is `under_way` by now."""
+        self.closed |= {one.key for one in news if one.what == "closed"} - under_way - self.open
+
+    async def ask_about(self, key: str, session: object) -> News | None:
+        """Tell what became of a page (`Tells`)."""
+        if self.mood == "down":
+            raise Again("it is down")
+        if news := self.answered.get(key):
+            self.told.append(news)
+        return news
+
+    async def carry_out(self, effect: Effect, session: object) -> None:
+        raise NotImplementedError("errands are carried out by the story")

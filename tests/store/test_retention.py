@@ -1,12 +1,18 @@
 """Old rows go, a slice at a time; what waits, fires or is open stays."""
 
+import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
+from databases import emptied
+from e2e.ledger import record
 from playbook import NOON
-from sqlalchemy import func, select, text
+from service import service
+from sqlalchemy import create_engine, func, select, text
 from world import World, ended, told
 
+from relay.demo.standins import pagerduty
 from relay.store import tables
 from relay.store.database import open_database
 from relay.store.inbox import Inbox, Received
@@ -66,6 +72,46 @@ def test_what_is_open_fires_or_waits_is_never_removed(world, database):
     assert (left.service, len(left.alerts)) == ("open", 1)
     assert count(database, tables.inbox) == 1
     assert database.read(lambda c: verify_timeline(c, left.id)) == []
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("kind", "statement"),
+    [("sqlite", "PRAGMA wal_checkpoint(TRUNCATE)"), ("postgresql", "VACUUM ANALYZE"), ("postgresql", "CHECKPOINT")],
+)
+async def test_no_checkpoint_and_no_vacuum_keeps_a_webhook_waiting(tmp_path, postgresql_url, kind, statement):
+    if kind == "postgresql":
+        emptied(postgresql_url).close()
+    url = postgresql_url if kind == "postgresql" else f"sqlite:///{tmp_path / 'data' / 'relay.db'}"
+    (tmp_path / "data").mkdir()
+    async with pagerduty.stand_in(limit=None) as pager, service(tmp_path, pager.url, database=url) as relay:
+        stop, slowest, loop = threading.Event(), 0.0, asyncio.get_running_loop()
+        tidying = loop.run_in_executor(None, tidy, url, statement, stop)
+        for number in range(150):
+            began = loop.time()
+            status, _ = await relay.post({"version": "4", "alerts": [told(service=f"s{number}")]})
+            assert status == 200
+            slowest = max(slowest, loop.time() - began)
+        stop.set()
+        assert await tidying > 3, "it was not done while webhooks came"
+        async with asyncio.timeout(30):
+            while len(pager.pages()) < 150:
+                await asyncio.sleep(0.05)
+        record(
+            "tables are tidied", f"{statement} again and again, while webhooks come", 150, 0, len(pager.pages()) - 150
+        )
+        assert slowest < 2
+
+
+def tidy(url, statement, stop):
+    """Do something to the database again and again; gives how often."""
+    engine, done = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"), 0
+    with engine.connect() as connection:
+        while not stop.wait(0.02):
+            connection.execute(text(statement))
+            done += 1
+    engine.dispose()
+    return done
 
 
 def test_a_slice_is_small(world, database):
