@@ -31,6 +31,12 @@ async def read_body(
     if (request.content_length or 0) > most:
         raise too_large
     try:
+        if request.content.is_eof() and "Expect" not in request.headers:  # it has come with them, as most do
+            whole = request.content.read_nowait()
+            hold(len(whole))
+            if len(whole) > most:
+                raise too_large
+            return whole
         async with asyncio.timeout(within):
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
