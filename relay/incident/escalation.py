@@ -1,8 +1,8 @@
 """Escalation: level after level is paged until somebody answers. Section `policies:`.
 
-The plan is pinned when the incident opens; who is on call is found at the moment of paging. A level that resolves
-to nobody, or that its provider refuses, is passed at once, with the reason. After the last level the policy starts
-over as often as `repeat` says, and then rings the last resort until somebody comes.
+The plan is pinned when the incident opens, but for the last resort; who is on call is found at the moment of paging. A
+level that resolves to nobody, or that its provider refuses, is passed at once, with the reason. After the last level the
+policy starts over as often as `repeat` says, and then rings the last resort until somebody comes.
 """
 
 from collections.abc import Collection, Iterator
@@ -31,7 +31,7 @@ from relay.incident.holding import paused
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
 from relay.incident.oncall import Roster, reach
-from relay.incident.plan import Jump, Plan, Ring
+from relay.incident.plan import Jump, Plan, Recipient, Ring
 from relay.incident.policy import ACKNOWLEDGEMENT, LAST_RESORT
 from relay.incident.severity import LEAST, spell_level
 
@@ -199,7 +199,7 @@ def _ring(
 ) -> Iterator[Event | Effect]:
     """Ring everybody a level names; say so when that is nobody. The first level needs no jump to be rung."""
     name = _level_name(plan, step)
-    recipients = plan.levels[step].page if step < len(plan.levels) else plan.last_resort
+    recipients = plan.levels[step].page if step < len(plan.levels) else _last_resort(plan, roster)
     nobody: list[str] = []
     keys: list[str] = []
     for recipient in recipients:
@@ -216,6 +216,11 @@ def _ring(
         yield Paged(Ring(name, found.target, key, whom, round_, step, found.person, found.user, because))
     if len(nobody) == len(recipients):
         yield LevelPassed(name, "; ".join(nobody), round_, step)
+
+
+def _last_resort(plan: Plan, roster: Roster) -> tuple[Recipient, ...]:
+    """The last resort of today: whom the plan has pinned may be gone from the rules, and somebody must come."""
+    return roster.last_resorts.get(plan.policy) or roster.last_resorts.get("") or plan.last_resort
 
 
 def _prefix(incident: Incident) -> str:

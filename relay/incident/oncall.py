@@ -91,6 +91,8 @@ class Roster:
     unavailable: tuple[Unavailability, ...] = ()
     told: Mapping[str, Told] = field(default_factory=dict)
     """What providers have told of their schedules, by name."""
+    last_resorts: Mapping[str, tuple[Recipient, ...]] = field(default_factory=dict)
+    """Whom policies ring when nobody answers, by name; "" for a policy that is no more."""
 
     def zone(self, name: str) -> tzinfo:
         """The zone of a rotation, or of the first rotation that a schedule is made of."""

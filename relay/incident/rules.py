@@ -1,6 +1,7 @@
 """The rules of all files together: read, joined, and their references checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from relay.incident.catalog import Catalog, Service
 from relay.incident.decide import Rules
 from relay.incident.maintenance import Windows
 from relay.incident.oncall import Override, Person, Roster, Unavailability
+from relay.incident.plan import Recipient
 from relay.incident.policy import Policy, Recipients
 from relay.incident.references import Refer
 from relay.incident.resolution import Resolution
@@ -69,13 +71,18 @@ def join(files: Files, targets: Iterable[str], revision: str = "", link_base: st
         policies=known.policies,
         scale=_scale(files),
         windows=Windows(window for _, file in files for window in file.windows),
-        roster=known.roster,
+        roster=replace(known.roster, last_resorts=_last_resorts(known.policies, root.policy)),
         services=Catalog(known.services),
         resolution=next((file.resolution for _, file in files if file.resolution), Resolution()),
         watchdog=_watchdog(files),
         revision=revision,
         link_base=link_base.rstrip("/"),
     )
+
+
+def _last_resorts(policies: Mapping[str, Policy], default: str) -> dict[str, tuple[Recipient, ...]]:
+    found = {name: tuple(one.pinned() for one in policy.last_resort) for name, policy in policies.items()}
+    return {**found, "": found[default]}
 
 
 def mistakes(files: Files, targets: Iterable[str]) -> list[Complaint]:

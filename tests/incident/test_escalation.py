@@ -95,6 +95,18 @@ def test_a_severe_incident_rings_further_levels_at_once():
     story.after(minutes=9).paged().after(minutes=1).paged("L3:pd-chen")
 
 
+def test_the_last_resort_is_that_of_today_for_who_was_named_may_have_left():
+    story = Playbook(rules(RULES.replace("last_resort: [{target: pd-noc}]", "last_resort: [{person: chen}]"))).fires()
+    story.story.rules = rules(RULES.replace("  chen: {name: Chen, via: pd-chen}\n", "").replace("chen", "ada"))
+    story.after(minutes=31)
+    assert story.incident.rings[-1].target == "pd-noc"
+    renamed = rules(RULES.replace("payments", "others"))
+    other = Playbook(rules()).fires()
+    other.story.rules = renamed
+    other.after(minutes=31)
+    assert other.incident.rings[-1].target == "pd-noc"
+
+
 def test_a_jump_is_why_further_levels_are_rung():
     story = Playbook(rules()).fires().when(SeveritySet("ana", 1, "money"))
     first, second = (ring.because for ring in story.incident.rings)
