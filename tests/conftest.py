@@ -15,4 +15,5 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 @pytest.fixture(autouse=True)
 def logs():
     """Let what this process logs stay out of what commands print, which tests run in it too."""
+    structlog.reset_defaults()  # an earlier test may have run a command, which says how logs are written
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.__stderr__))

@@ -1,8 +1,8 @@
 """Escalation: level after level is paged until somebody answers. Section `policies:`.
 
-The plan is pinned when the incident opens, but for the last resort; who is on call is found at the moment of paging. A
-level that resolves to nobody, or that its provider refuses, is passed at once, with the reason. After the last level the
-policy starts over as often as `repeat` says, and then rings the last resort until somebody comes.
+The plan is pinned when the incident opens, but for the last resort; who is on call is found at the moment of paging.
+A level that resolves to nobody, or that its provider refuses, is passed at once, with the reason. After the last level
+the policy starts over as often as `repeat` says, and then rings the last resort until somebody comes.
 """
 
 from collections.abc import Collection, Iterator
