@@ -247,7 +247,8 @@ class Loop:
             await pieces.decide()
             await pieces.wake()
             self._claimed = time.monotonic()
-            turned = await pieces.claim(*self._places, self._dispatch.under_way, self._clock.now())
+            held = [*self._dispatch.under_way, *(answer.errand for answer in left)]
+            turned = await pieces.claim(*self._places, held, self._clock.now())
         except Exception as still:
             self._kept, self._pause, self._asked, self._reconsider = False, True, True, True
             tell(waiting, still if isinstance(still, StoreUnavailable) else StoreUnavailable(str(still)))

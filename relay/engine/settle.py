@@ -45,7 +45,7 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
     if not finished:
         return
     mine = transaction.outbox.done(answer.errand.ref for answer in finished)
-    refused = [answer.errand.effect for answer in finished if isinstance(answer.said, Never)]
+    refused = [a.errand.effect for a in finished if isinstance(a.said, Never) and a.errand.ref in mine]
     transaction.outbox.forget_news(effect.key for effect in refused if isinstance(effect, Page))
     telling = [answer for answer in finished if answer.errand.ref in mine and answer.said is not None]
     plain = {answer.errand.incident for answer in telling if isinstance(answer.said, Delivered)}
@@ -64,13 +64,16 @@ def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, no
 def _page_for_open_page(
     transaction: Transaction, errand: Errand, incident: Incident, rules: Rules, now: datetime
 ) -> None:
-    """A page that its target refuses to close rings on there, for what is over: let somebody close it by hand."""
-    if incident.group.get("alertname") == NOT_CLOSED:
-        return  # the page that told of it; the same target would refuse this one's end as well
+    """A page that its target refuses to close rings on there for nothing: let somebody close it by hand."""
+    key = errand.effect.key
+    never_taken = any(ring.key == key for ring in incident.refused)
+    closed_there = any(ring.key.startswith(f"{key}+") for ring in incident.rings)
+    if never_taken or closed_there or incident.group.get("alertname") == NOT_CLOSED:
+        return  # the last is the page that told of it: the same target would refuse that one's end as well
     target = errand.effect.target
     labels = {"alertname": NOT_CLOSED, "target": target}
     summary = (
-        f"{target} has refused to close the page of {incident.id}, which is over: close it there by hand. "
+        f"{target} has refused to close a page of {incident.id} that is needed no more: close it there by hand. "
         "Others: relay outbox --refused"
     )
     page_for(transaction, f"not-closed-{target}", labels, summary, rules, now, Drained())

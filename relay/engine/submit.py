@@ -91,4 +91,6 @@ def _missed(incident: Incident, beside: str, rules: Rules, now: datetime) -> Ite
         decision = decide(incident, event, rules, now)
         decisions.append(decision)
         incident = decision.incident
+    if incident.phase in ("held", "triggered"):  # that somebody has asked as well would leave no trace
+        decisions.append(decide(incident, Reconsidered(beside), rules, now))
     return decisions

@@ -58,9 +58,16 @@ class WindowWatch:
         self._newest = 0
         self._calendars: dict[str, _Known] = {}
 
+    async def begin(self) -> None:
+        """Take in what is known of windows, before anything is decided."""
+        try:
+            await self.remember()
+            await self.look()
+        except StoreUnavailable as trouble:
+            log.warning("windows cannot be looked after", because=str(trouble))
+
     async def run(self) -> None:
         """Watch until cancelled."""
-        await self.remember()
         async with aiohttp.ClientSession() as session:
             while True:
                 try:

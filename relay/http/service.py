@@ -103,13 +103,21 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)
     follow_up = FollowUp(lambda: rules.couriers, writer, lambda: rules.rules, clock, metrics, loop.look)
     sweep = Sweep(settings.retention.ages(), writer, intake, clock, metrics)
+    window_watch = WindowWatch(rules, writer, clock, metrics, loop.reconsider)
     try:
+        await window_watch.begin()
+        loop.reconsider()  # the files may have changed since the last stop
         async with asyncio.TaskGroup() as tasks:
             companions = [
                 tasks.create_task(_keep(partial(_watch, settings.rules, rules, loop))),
                 *(
                     tasks.create_task(_keep(run))
-                    for run in _companions(settings, writer, intake, loop, follow_up, sweep, rules, clock, metrics)
+                    for run in (
+                        window_watch.run,
+                        follow_up.run,
+                        sweep.run,
+                        *_companions(settings, writer, intake, loop, rules, clock, metrics),
+                    )
                 ),
             ]
             turning = tasks.create_task(loop.run())
@@ -179,8 +187,6 @@ def _companions(
     writer: Writer,
     intake: Intake,
     loop: Loop,
-    follow_up: FollowUp,
-    sweep: Sweep,
     rules: RulesInUse,
     clock: Clock,
     metrics: Metrics,
@@ -197,12 +203,9 @@ def _companions(
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
         Conditions(dated, writer, lambda: rules.rules, clock, metrics).run,
         Watchdogs(limits, writer, intake, clock).run,
-        WindowWatch(rules, writer, clock, metrics, loop.reconsider).run,
         ScheduleWatch(rules, writer, clock, metrics).run,
         Mirror({name: one.apis for name, one in asked.items()}, lambda: rules.rules.windows, clock, metrics).run,
         Announcer(lambda: rules.rules.windows, writer, clock, loop.look).run,
-        follow_up.run,
-        sweep.run,
     ]
     if beat := settings.heartbeat:
         runs.append(Heartbeat(beat, lambda: loop.healthy, metrics).run)

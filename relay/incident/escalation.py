@@ -8,7 +8,7 @@ the policy starts over as often as `repeat` says, and then rings the last resort
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from relay.config.types import spell
+from relay.config.types import duration, spell
 from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
     AckExpired,
@@ -27,6 +27,7 @@ from relay.incident.events import (
     Undeliverable,
     WouldJump,
 )
+from relay.incident.fallback import stands_in
 from relay.incident.holding import paused
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
@@ -61,14 +62,14 @@ def react(
             if incident.phase == "acknowledged" and incident.alerts:
                 yield from _expire(incident, plan, now)
         case DeadlineMissed(name) if name.startswith(AFTER):
-            yield from _follow_jumps(incident, plan, roster, now)
+            yield from _follow_jumps(incident, plan, roster, now, duration(name.removeprefix(AFTER)))
         case DeadlineMissed(name) if name.startswith("escalation/"):
             yield from list(paused(incident, windows, now)) or _next(incident, plan, roster, now)
         case Escalated():
             yield from _next(incident, plan, roster, now)
         case Assessed() if plan.jumps and incident.step >= 0:  # it comes after each measurement, too
             yield from _follow_jumps(incident, plan, roster, now)
-        case Undeliverable("Page", key, target) if target not in covered and _was_asked_last(incident, plan, key):
+        case Undeliverable("Page", key, target) if _passes(incident, plan, key, target, covered):
             # past the last level comes the last resort: starting over would ask those who refuse, at once, again
             yield from _ask(incident.step + 1, incident.round, incident, plan, roster, now)
         case Acknowledged() | Delivered():
@@ -83,10 +84,16 @@ def _begin(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Ite
 def _answered(incident: Incident, event: Event, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
     """Somebody is on it, or a provider that has taken the page in sees to who is asked next."""
     acknowledged = isinstance(event, Acknowledged)
-    if plan.until == "acknowledged" if acknowledged else plan.escalation == "provider":
+    taken = isinstance(event, Delivered) and plan.escalation == "provider" and _asks(incident, event.key)
+    if taken or (acknowledged and plan.until == "acknowledged"):
         yield from (DeadlineMet(name) for name in _asking(incident))
     if acknowledged and plan.ack_expires is not None:
         yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
+
+
+def _asks(incident: Incident, key: str) -> bool:
+    """Whether it is a page of the levels that are being asked, and not of an episode before, or of a window."""
+    return any(ring.key == key and ring.round == incident.round and ring.step >= 0 for ring in incident.rings)
 
 
 def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
@@ -99,17 +106,25 @@ def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | E
     yield AckExpired(incident.acknowledged_by)
 
 
-def _follow_jumps(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iterator[Event | Effect]:
-    """Page the levels up to which a jump leads, and say where one in shadow would have led."""
-    to, why = _jump(incident, plan, now, "shadow")
-    if why and to > max(incident.step, incident.would_jump, _jump(incident, plan, now)[0]):
+def _follow_jumps(
+    incident: Incident, plan: Plan, roster: Roster, now: datetime, waited: timedelta = timedelta()
+) -> Iterator[Event | Effect]:
+    """Page the levels up to which a jump leads, and say where one in shadow would have led.
+
+    People have been needed for as long as was `waited`, though the clock was set back meanwhile.
+    """
+    to_ring = _jump(incident, plan, now, waited)
+    to, why = _jump(incident, plan, now, waited, "shadow")
+    if why and to > max(incident.step, incident.would_jump, to_ring[0]):
         yield WouldJump(to, _level_name(plan, to), why)
-    yield from _up_to(_jump(incident, plan, now), incident, plan, roster, now)
+    yield from _up_to(to_ring, incident, plan, roster, now)
 
 
-def _jump(incident: Incident, plan: Plan, now: datetime, mode: str = "enforce") -> tuple[int, str]:
+def _jump(
+    incident: Incident, plan: Plan, now: datetime, waited: timedelta = timedelta(), mode: str = "enforce"
+) -> tuple[int, str]:
     """The number of the level up to which all are rung at once, and why; what is not known lets nobody be rung."""
-    needed_for = now - (incident.triggered_at or now)
+    needed_for = max(waited, now - (incident.triggered_at or now))
     severity = incident.severity or LEAST
     jumps = (jump for jump in plan.jumps if jump.mode == mode)
     holding = [jump for jump in jumps if jump.holds(severity, incident.facts, needed_for)]
@@ -121,6 +136,11 @@ def _expect_jumps(plan: Plan, now: datetime) -> Iterator[Event]:
     """Look again when people have been needed for as long as a jump asks."""
     for span in sorted({jump.after for jump in plan.jumps if jump.after}):
         yield DeadlineSet(f"{AFTER}{spell(span)}", now + span)
+
+
+def _passes(incident: Incident, plan: Plan, key: str, target: str, covered: Collection[str]) -> bool:
+    """Whether a refused page lets the next level be asked at once."""
+    return _was_asked_last(incident, plan, key) and not stands_in(incident, key, target, covered)
 
 
 def _was_asked_last(incident: Incident, plan: Plan, key: str) -> bool:
@@ -155,7 +175,7 @@ def _next(incident: Incident, plan: Plan, roster: Roster, now: datetime) -> Iter
     if step > len(plan.levels):
         step = last = len(plan.levels)  # the last resort has been asked: ask it again
         round_ += 1
-    elif step == len(plan.levels) and round_ < plan.repeat:
+    elif step == len(plan.levels) and _repeats(incident, plan, round_):
         step, round_ = 0, round_ + 1
         last, why = _jump(incident, plan, now)
     yield from _through(step, last, round_, incident, plan, roster, now, why)
@@ -174,10 +194,16 @@ def _ask(
             return
         if any(isinstance(event, Paged) for event in rung):
             last = step + 1 == len(plan.levels)
-            coming = plan.levels[0].name if last and round_ < plan.repeat else _level_name(plan, step + 1)
+            again = last and _repeats(incident, plan, round_)
+            coming = plan.levels[0].name if again else _level_name(plan, step + 1)
             yield from _expect(coming, plan.levels[step].wait, incident, now)
             return
         step += 1
+
+
+def _repeats(incident: Incident, plan: Plan, round_: int) -> bool:
+    """Whether the policy starts over; rounds that a hold or an expired answer has ended do not count."""
+    return round_ - incident.first_round < plan.repeat
 
 
 def _expect(coming: str, wait: timedelta, incident: Incident, now: datetime) -> Iterator[Event | Effect]:

@@ -3,7 +3,7 @@
 Both pages stay open, and both are closed when the incident is over: a vendor that is late may still ring.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -48,7 +48,7 @@ def react(
             for ring in late:
                 fallback = fallbacks[ring.target]
                 yield from _instead(incident, ring, fallback, f"has not taken the page for {spell(fallback.after)}")
-        case Undeliverable("Page", key, target) if target in fallbacks:
+        case Undeliverable("Page", key, target) if target in fallbacks and not _answered(incident):
             yield from (DeadlineMet(name) for name in incident.deadlines if name == _deadline(key))
             refused = [ring for ring in incident.refused if ring.key == key]
             for ring in refused:
@@ -57,12 +57,22 @@ def react(
             yield from (DeadlineMet(name) for name in incident.deadlines if name.startswith("fallback/"))
 
 
+def stands_in(incident: Incident, key: str, target: str, covered: Collection[str]) -> bool:
+    """Whether somebody is paged instead of a refused page, or is about to be: its fallback, if that has not refused."""
+    return target in covered and not any(ring.key.startswith(f"{key}>") for ring in incident.refused)
+
+
 def _instead(incident: Incident, ring: Ring, fallback: Fallback, why: str) -> Iterator[Event]:
     """The same page through the fallback, under a key of its own; once."""
     key = f"{ring.key}>{fallback.target}"
     if not any(other.key == key for other in (*incident.rings, *incident.refused)):
         because = f"{ring.target} {why}: {ring.because}"
         yield Paged(replace(ring, target=fallback.target, key=key, user="", because=because))
+
+
+def _answered(incident: Incident) -> bool:
+    """Whether nobody need be asked any more."""
+    return incident.phase == "acknowledged" and incident.plan is not None and incident.plan.until == "acknowledged"
 
 
 def _deadline(key: str) -> str:

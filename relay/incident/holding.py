@@ -28,6 +28,7 @@ from relay.incident.events import (
     Undeliverable,
     WouldHold,
 )
+from relay.incident.fallback import stands_in
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Hold, Windows, hushes, pauses, shadowed
 from relay.incident.occasions import Series, state
@@ -80,14 +81,16 @@ def react(
             if incident.phase != "triggered" and incident.alerts:
                 waited = isinstance(event, DeadlineMissed)
                 yield from _hold_or_trigger(incident, _reason(incident, windows, scale, now, waited=waited))
-        case Undeliverable("Page", _, target, because) if _unheard(incident, target, covered):
+        case Undeliverable("Page", key, target, because) if _unheard(incident, key, target, covered):
             yield DeadlineMet(LOOK)
             yield Triggered(f"{target}, which was paged instead, has refused: {because}")
 
 
-def _unheard(incident: Incident, refused: str, covered: Collection[str]) -> bool:
-    """Whether a refusal leaves nobody who knows of what is held."""
-    return incident.phase == "held" and refused not in covered and not incident.rings
+def _unheard(incident: Incident, key: str, target: str, covered: Collection[str]) -> bool:
+    """Whether the refusal of a redirected page leaves nobody who knows of what is held."""
+    redirected = any(ring.key == key and ring.level == REDIRECTED for ring in incident.refused)
+    unheard = incident.phase == "held" and not incident.rings
+    return unheard and redirected and not stands_in(incident, key, target, covered)
 
 
 def paused(incident: Incident, windows: Windows, now: datetime) -> Iterator[Event | Effect]:
@@ -124,6 +127,8 @@ def _send_home(incident: Incident, hold: Hold) -> Iterator[Event | Effect]:
         yield DeadlineMet(PAUSE)
     yield Held(hold.by, hold.until)
     yield DeadlineSet(LOOK, hold.until)
+    if hold.redirect:  # under the round that the hold begins
+        yield from _redirect(incident.but(round=incident.round + (incident.step >= 0)), hold)
 
 
 def _hold_or_trigger(incident: Incident, hold: Hold | None) -> Iterator[Event | Effect]:

@@ -88,6 +88,8 @@ class Incident:
     round: int = 0
     step: int = -1
     """The level last asked, counted from 0; the number of levels stands for the last resort."""
+    first_round: int = 0
+    """The round with which people were asked anew: after a hold, or an answer that has expired."""
     would_jump: int = -1
     """The farthest level that a jump in shadow would have rung, were it enforced."""
     rings: tuple[Ring, ...] = ()
@@ -239,7 +241,10 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
             # whatever else holds it comes after the doubt: that has been waited for, and must not be again
             held = incident.but(held_by=by, doubt=incident.doubt if by == incident.doubt else "")
             # people had been asked: when they are again, it is from the first level, with pages that ring
-            return held if held.step < 0 else held.but(step=-1, round=held.round + 1, rings=(), triggered_at=None)
+            anew = held.round + 1
+            if held.step < 0:
+                return held
+            return held.but(step=-1, round=anew, first_round=anew, rings=(), triggered_at=None)
         case Triggered():
             return incident.but(triggered_at=now, doubt="")
         case WouldJump(to):
@@ -248,7 +253,8 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
             return incident.but(acknowledged_at=now, acknowledged_by=by)
         case AckExpired():
             # a pager still shows its page as answered: what it says of that one must not count for the next
-            again = incident.but(step=-1, round=incident.round + 1, rings=())
+            anew = incident.round + 1
+            again = incident.but(step=-1, round=anew, first_round=anew, rings=())
             return again.but(acknowledged_at=None, acknowledged_by="")
         case Resolved():
             return incident.but(resolved_at=now)
@@ -264,6 +270,7 @@ def _again(incident: Incident) -> Incident:
     return incident.but(
         episode=incident.episode + 1,
         round=0,
+        first_round=0,
         step=-1,
         would_jump=-1,
         rings=(),

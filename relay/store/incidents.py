@@ -134,7 +134,9 @@ class Incidents:
 
     def load_groups(self, group_keys: Iterable[str]) -> None:
         """Load the incidents of groups that are not closed."""
-        wanted = sorted(set(group_keys) - self._of_group.keys() - self._looked_up)
+        group_keys = set(group_keys)
+        self.load([self._of_group[group] for group in group_keys & self._of_group.keys()])  # perhaps without alerts
+        wanted = sorted(group_keys - self._of_group.keys() - self._looked_up)
         self._looked_up.update(wanted)
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]

@@ -133,11 +133,12 @@ class Outbox:
             self._overtake(now, [e.key for e in closing if isinstance(e, AcknowledgePage)], ("Page", "UpdatePage"))
             self._overtake(now, [e.key for e in closing if isinstance(e, UpdatePage)], ("UpdatePage",))
         over = {effect.key for effect in closing if isinstance(effect, ResolvePage)}
+        unsaid = {effect.key for _, _, effect in asked if isinstance(effect, Page)}  # nobody knows of it yet
         spoken_of = {effect.key for effect in closing}
         rows, claimed, left = [], [], Left.NOTHING
         taken: Counter[str] = Counter()
         for incident, severity, effect in sorted(asked, key=itemgetter(1)):
-            if effect.key in over and not isinstance(effect, ResolvePage):
+            if effect.key in over and (effect.key in unsaid or not isinstance(effect, ResolvePage)):
                 continue
             errand = Errand(random.getrandbits(63), incident, effect, 0, now, now + lease)
             fresh = isinstance(effect, Page | Measure) and effect.key not in spoken_of

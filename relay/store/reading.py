@@ -47,8 +47,10 @@ class Backlog:
     phases: dict[str, int]
 
 
-def list_incidents(connection: Connection, phases: Sequence[str], limit: int, before: int | None) -> list[Incident]:
-    """Incidents in some phases, the newest first; `before` is the number to go on from.
+def list_incidents(
+    connection: Connection, phases: Sequence[str], limit: int, before: int | None, *, alerts: bool = True
+) -> list[Incident]:
+    """Incidents in some phases, the newest first; `before` is the number to go on from. Without `alerts` where said.
 
     One whose state cannot be read is bare: what is asked of all of them must not fail for it.
     """
@@ -57,8 +59,8 @@ def list_incidents(connection: Connection, phases: Sequence[str], limit: int, be
     if before is not None:
         query = query.where(row.number < before)
     found = connection.execute(query.order_by(row.number.desc()).limit(limit)).all()
-    alerts = _alerts(connection, [r.id for r in found])
-    return [_readable(r.id, r.phase, r.state).but(alerts=alerts.get(r.id, {})) for r in found]
+    firing = _alerts(connection, [r.id for r in found]) if alerts else {}
+    return [_readable(r.id, r.phase, r.state).but(alerts=firing.get(r.id, {})) for r in found]
 
 
 def _readable(id_: str, phase: str, state: str) -> Incident:

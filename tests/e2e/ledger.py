@@ -86,7 +86,7 @@ async def hold(running, pager, book: Told, fault: str, how: str, seconds: float 
     record(fault, how, len(book.accepted), len(lost), len(doubled), len(left_open))
     assert not lost, "accepted, and lost or not ringing"
     assert not doubled, "rang twice"
-    assert not left_open, "over, and left open at the pager"
+    assert not left_open, f"over, and left open at the pager: {await _told_of(running, pager, left_open)}"
     assert (await running.get("/api/v1/verify"))["problems"] == {}
 
 
@@ -99,6 +99,14 @@ async def _found(running, pager, book: Told) -> tuple[set[str], set[str], set[st
     lost |= {name for name in book.accepted - book.ending if incidents.get(name) not in open_}
     doubled = {id_ for id_ in rung if rung.count(id_) > 1} if len(set(rung)) < len(rung) else set()
     return lost, doubled, {name for name in book.over & incidents.keys() if incidents[name] in open_}
+
+
+async def _told_of(running, pager, services: set[str]) -> str:
+    """What is known of one of these, and what is open at the pager."""
+    one = next(i for i in await running.incidents() if i["service"] in services)
+    detail = await running.get(f"/api/v1/incidents/{one['id']}")
+    open_ = [key for key in pager.open_keys() if key.startswith(f"{one['id']}/")]
+    return "\n".join([str(open_), *(f"{e['recorded_at']} {e['text']}" for e in detail["timeline"])])
 
 
 def record(fault: str, how: str, accepted: int, lost: int, doubled: int, left_open: int = 0) -> None:

@@ -1,10 +1,11 @@
 """Criteria for asking more people, or asking later: facts, elapsed time, business hours, damping, the provider."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playbook import RULES, Playbook, an_alert, rules
 
+from relay.engine.set_back import _sooner
 from relay.incident.effects import Measure, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Measured, Resolved, WouldJump
 from relay.incident.telling import tell
@@ -184,6 +185,27 @@ def test_where_the_provider_escalates_relay_asks_the_first_level_only():
 def test_a_provider_that_has_not_taken_the_page_asks_nobody_so_relay_does():
     story = Playbook(policy("escalation: provider")).fires().paged("L1:pd-ada").after(minutes=5).paged("L2:pd-bob")
     story.when(Delivered(story.incident.rings[1].key, "pd-bob")).after(days=2).paged()
+
+
+def test_a_provider_that_has_taken_another_page_asks_nobody_about_this_one():
+    story = Playbook(policy("escalation: provider")).fires().paged("L1:pd-ada")
+    old = story.incident.rings[0].key
+    story.ends().fires().paged("L1:pd-ada")
+    story.when(Delivered(old, "pd-ada")).after(minutes=5).paged("L2:pd-bob")
+
+
+def test_a_clock_that_is_set_back_puts_off_no_jump():
+    story = Playbook(jumping("{after: 10m, to: L3}")).fires().after(minutes=4)
+    story.story.now -= timedelta(seconds=30)
+    story.story.incident = _sooner(story.incident, timedelta(seconds=30), story.story.now).incident
+    story.after(minutes=6)
+    assert {ring.level for ring in story.incident.rings} == {"L1", "L2", "L3"}
+
+
+def test_rounds_that_a_hold_or_an_expired_answer_has_ended_use_up_no_repeat():
+    story = Playbook(policy("repeat: 1\n    ack_expires: 20m")).fires().when(Acknowledged("ada")).after(minutes=21)
+    story.after(minutes=59)
+    assert [ring.level for ring in story.incident.rings][:6] == ["L1", "L2", "L3", "L1", "L2", "L3"]
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,17 @@ def test_a_page_that_is_late_and_then_refused_goes_to_the_fallback_once(story):
 def test_a_fallback_that_has_refused_is_not_asked_again(story):
     story.after(minutes=1).paged("L1:mail").when(Undeliverable("Page", f"{FIRST}>mail", "mail", "no")).paged("L1:hook")
     story.when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged()
+
+
+def test_when_the_fallback_has_refused_before_the_target_does_the_next_level_is_asked(story):
+    (
+        story
+        .after(minutes=1).paged("L1:mail")
+        .when(Undeliverable("Page", f"{FIRST}>mail", "mail", "no")).paged("L1:hook")
+        .when(Undeliverable("Page", f"{FIRST}>mail>hook", "hook", "no")).paged()
+        .when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged("L2:pd-bob")
+    )  # fmt: skip
+
+
+def test_nobody_is_asked_instead_of_a_refused_page_when_somebody_has_answered(story):
+    story.when(Acknowledged("ada", via="elsewhere")).when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged()

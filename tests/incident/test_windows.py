@@ -339,3 +339,27 @@ def test_people_may_resolve_what_is_held():
     story = Playbook(backup("redirect: pd-noc")).fires().paged("window:pd-noc").when(Resolved("done", "ana"))
     assert story.asked(ResolvePage)
     assert story.asked(Page) == []
+
+
+def test_who_is_sent_home_by_a_window_that_redirects_is_replaced():
+    made_of = backup("redirect: pd-noc\npause_escalations: true")
+    story = Playbook(made_of, start=NOON - timedelta(minutes=2)).fires().paged("L1:pd-ada")
+    story.after(minutes=2).paged("window:pd-noc")
+    story.after(minutes=50).paged()
+
+
+def test_a_late_refusal_of_another_page_ends_no_hold():
+    story = Playbook(backup("pause_escalations: true"), start=NOON - timedelta(minutes=2)).fires().paged("L1:pd-ada")
+    [ring] = story.incident.rings
+    story.after(minutes=2).held("backup")
+    story.when(Undeliverable("Page", ring.key, "pd-ada", "no")).paged()
+    assert story.incident.phase == "held"
+
+
+def test_when_fallback_and_target_have_both_refused_nobody_is_held_up_whoever_was_first():
+    covered = replace(backup("redirect: pd-noc"), fallbacks={"pd-noc": Fallback("mail")})
+    story = Playbook(covered).fires().paged("window:pd-noc")
+    [ring] = story.incident.rings
+    story.after(minutes=1).paged("window:mail")
+    story.when(Undeliverable("Page", f"{ring.key}>mail", "mail", "no")).paged()
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).paged("L1:pd-ada")

@@ -8,6 +8,7 @@ from playbook import rules
 from world import World, ended, told
 
 from relay.engine.rehearsal import ALL, accept
+from relay.engine.settle import Answer
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
 from relay.incident.events import Acknowledged, Delivered, Resolved
 from relay.integrations.courier import Again, Never
@@ -202,6 +203,33 @@ def test_news_of_a_page_that_was_refused_is_not_told(world):
     )
     world.after(minutes=2)
     assert [(type(effect), effect.target) for effect in world.took()] == [(Page, "pd-ada"), (Page, "pd-bob")]
+
+
+def test_what_fires_is_not_forgotten_when_news_of_its_page_shares_a_turn_with_an_alert_that_comes_and_goes(world):
+    first, second = told("A"), told("B")
+    world.deliver(first).turn()  # the page is sent, and the next turn hears that it was taken
+    world.deliver(second, group_key="other").deliver(ended(second), group_key="other").run()
+    assert (world.only().phase, [alert.name for alert in world.only().alerts.values()]) == ("triggered", ["A"])
+
+
+def test_a_late_refusal_takes_nothing_from_what_another_has_carried_out(world):
+    world.deliver(told("A")).turn()
+    late = world._answers.pop().errand
+    world.clock.advance(timedelta(seconds=31))
+    world.run()  # its lease has ended: it is sent again, and taken
+    world.vendor = lambda effect: Again("down")
+    world.act("INC-1", Acknowledged("bob"))
+    world._answers.append(Answer(late, Never("no")))
+    world.run()
+    world.vendor = accept
+    world.after(minutes=2)
+    assert AcknowledgePage in {type(effect) for effect in world.reached()}
+
+
+def test_a_page_that_was_never_taken_needs_no_closing_by_hand(world):
+    world.vendor = lambda effect: Never("forbidden") if effect.target == "pd-ada" else accept(effect)
+    world.deliver(told("A")).deliver(ended(told("A"))).run()
+    assert [incident.group["alertname"] for incident in world.incidents() if "alertname" in incident.group] == []
 
 
 def test_a_restart_forgets_nothing_and_sends_what_was_under_way_again_under_its_key(world):
