@@ -161,7 +161,7 @@ def _decide_or_fail_open(
     transaction: Transaction, reading: Arrived, rules: Rules, now: datetime, drained: Drained
 ) -> None:
     try:
-        work = _Work(transaction.incidents, reading.received.source, rules, now)
+        work = _Work(transaction.incidents, reading.received.source, reading.received.received_at, rules, now)
         try:
             work.decide(reading.webhook)
         except Exception:
@@ -180,6 +180,8 @@ class _Work:
 
     incidents: Incidents
     source: str
+    told_at: datetime
+    """When the webhook came."""
     rules: Rules
     now: datetime
     _current: dict[str, Incident] = field(default_factory=dict)
@@ -195,16 +197,17 @@ class _Work:
         watchdogs = {alert.key for alert in self._watchdogs}
         alerts = tuple(alert for alert in webhook.alerts if alert.key not in watchdogs)
         every = self.incidents.known(alert.key for alert in webhook.alerts)
-        # one of no incident was taken for a watchdog by earlier rules: nobody was told of it
-        known = {a.key: every[a.key] for a in alerts if a.key in every and every[a.key].incident}
+        # one that fires, and is of no incident, was taken for a watchdog by earlier rules: nobody was told of it
+        told = {a.key: every[a.key] for a in alerts if a.key in every}
+        known = {key: one for key, one in told.items() if one.incident or not one.alert.firing}
         self._let_go(every)
-        sorted_ = sort(alerts, known, self.now)
+        sorted_ = sort(alerts, known, self.told_at)
         self._counts.update({kind.value: len(told) for kind, told in sorted_.items() if told})
         for alert in sorted_[Difference.DUPLICATE]:
-            if _later(
-                alert, known[alert.key].alert
-            ):  # it fired again, and nobody has told of that: what is older is late
+            if _later(alert, known[alert.key].alert):  # nobody has told that it fired again: what is older is late
                 self._told.append((alert, known[alert.key].incident))
+        # an end may be decided before its beginning, which another replica holds: then the two meet at its row
+        self._told += [(alert, "") for alert in sorted_[Difference.UNKNOWN_END]]
         touched = self._placed(sorted_)
         for kind in (Difference.CHANGED, Difference.RESOLVED):
             for alert in sorted_[kind]:
@@ -212,6 +215,8 @@ class _Work:
         self._truncation(webhook, {known[a.key].incident for a in alerts if a.key in known} | touched.keys())
         for id_, by_kind in touched.items():
             self._events.setdefault(id_, []).extend(_events(by_kind, asked=webhook.asked))
+            over = by_kind.pop(Difference.OVERTAKEN, [])
+            self._told += [(known[alert.key].alert, id_) for alert in over]
             self._told += [(alert, id_) for told in by_kind.values() for alert in told]
         for id_, events in self._events.items():
             # what begins is told before what ends, so that an incident that goes on is not closed and reopened
@@ -229,7 +234,7 @@ class _Work:
     def _placed(self, sorted_: dict[Difference, list[Alert]]) -> dict[str, dict[Difference, list[Alert]]]:
         """Find or open the incident of each alert that begins to fire."""
         touched: dict[str, dict[Difference, list[Alert]]] = {}
-        for kind in (Difference.FIRED, Difference.ECHOED):
+        for kind in (Difference.FIRED, Difference.ECHOED, Difference.OVERTAKEN):
             for alert in sorted_[kind]:
                 touched.setdefault(self._incident(place(alert, self.rules)), {}).setdefault(kind, []).append(alert)
         return touched
@@ -275,9 +280,9 @@ class _Work:
         for decision in self._decisions:
             transaction.keep(decision, self.now)
         for alert, id_ in self._told:
-            self.incidents.tell(alert, id_, self.now)
+            self.incidents.tell(alert, id_, self.told_at)
         for alert in self._watchdogs:
-            self.incidents.tell(alert, "", self.now)
+            self.incidents.tell(alert, "", self.told_at)
             drained.watchdogs[self.source] = self.now
         drained.told.update({(self.source, kind): count for kind, count in self._counts.items()})
 
@@ -291,6 +296,8 @@ def _events(by_kind: dict[Difference, list[Alert]], *, asked: bool) -> list[Even
     events: list[Event] = []
     if fired := by_kind.get(Difference.FIRED):
         events.append(AlertsFired(tuple(fired), missed=asked))
+    if overtaken := by_kind.get(Difference.OVERTAKEN):
+        events += [AlertsFired(tuple(overtaken)), AlertsResolved(tuple(alert.key for alert in overtaken))]
     if echoed := by_kind.get(Difference.ECHOED):
         events.append(AlertsFired(tuple(echoed), ECHO))
     if changed := by_kind.get(Difference.CHANGED):
@@ -333,7 +340,7 @@ def page_for(
     """
     alert = Alert(OWN_SOURCE, name, labels, {"summary": summary}, now)
     default = Destination(rules.root.policy, rules.root.group_by, (rules.root,))
-    work = _Work(transaction.incidents, OWN_SOURCE, rules, now)
+    work = _Work(transaction.incidents, OWN_SOURCE, now, rules, now)
     try:
         work.raise_own(alert, Place(name, labels, default, rules))
         work.keep(transaction, drained)

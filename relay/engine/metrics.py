@@ -63,8 +63,8 @@ class Metrics:
         )
         self.alerts = Counter(
             "relay_alerts_total",
-            "Alerts told of, by source and by what they changed (fired, echoed, changed, resolved, duplicate, stale, "
-            "unknown_end).",
+            "Alerts told of, by source and by what they changed (fired, echoed, overtaken, changed, resolved, "
+            "duplicate, stale, unknown_end).",
             ["source", "change"],
             registry=registry,
         )

@@ -16,6 +16,8 @@ from relay.incident.decide import Rules
 from relay.incident.events import Opened
 from relay.incident.routing import Destination
 
+OVERTAKEN_WITHIN = timedelta(minutes=1)
+"""How much earlier a message may have come than one that was decided before it."""
 ECHO_WITHIN = timedelta(minutes=5)
 """How soon after its end the same firing (the same start) may be an echo: a late copy from a second Alertmanager."""
 
@@ -27,6 +29,8 @@ class Difference(Enum):
     """It fires, and did not."""
     ECHOED = "echoed"
     """It fires with the start of a firing that has just ended: perhaps a late copy, perhaps not over."""
+    OVERTAKEN = "overtaken"
+    """It fired, and is over: its end was decided before it, and was not known to be of anything."""
     CHANGED = "changed"
     """It still fires, and says something new of itself."""
     RESOLVED = "resolved"
@@ -66,8 +70,11 @@ class Place:
         return Opened(self.group, plan, found.would)
 
 
-def compare(known: Known | None, told: Alert, now: datetime) -> Difference:
-    """Say what a told alert changes, given what is known of it."""
+def compare(known: Known | None, told: Alert, told_at: datetime) -> Difference:
+    """Say what a told alert changes, given what is known of it; `told_at` is when its message came.
+
+    Replicas decide messages out of order: a firing whose message came before that of its end is over.
+    """
     if known is None:
         return Difference.FIRED if told.firing else Difference.UNKNOWN_END
     was = known.alert
@@ -78,7 +85,9 @@ def compare(known: Known | None, told: Alert, now: datetime) -> Difference:
     if not told.firing:
         return Difference.DUPLICATE
     if told.starts_at is not None and told.starts_at == was.starts_at:
-        return Difference.ECHOED if now - known.told_at <= ECHO_WITHIN else Difference.FIRED
+        if timedelta() < known.told_at - told_at < OVERTAKEN_WITHIN:
+            return Difference.STALE if known.incident else Difference.OVERTAKEN
+        return Difference.ECHOED if told_at - known.told_at <= ECHO_WITHIN else Difference.FIRED
     return Difference.FIRED
 
 
@@ -105,9 +114,9 @@ def place(alert: Alert, rules: Rules) -> Place:
     return Place(routing.group_key(destination.policy, labels), labels, destination, rules)
 
 
-def sort(told: tuple[Alert, ...], known: Mapping[AlertKey, Known], now: datetime) -> dict[Difference, list[Alert]]:
+def sort(told: tuple[Alert, ...], known: Mapping[AlertKey, Known], told_at: datetime) -> dict[Difference, list[Alert]]:
     """Sort the alerts of one message by what they change; an alert told of twice in it counts once, the last time."""
     sorted_: dict[Difference, list[Alert]] = {difference: [] for difference in Difference}
     for alert in {alert.key: alert for alert in told}.values():
-        sorted_[compare(known.get(alert.key), alert, now)].append(alert)
+        sorted_[compare(known.get(alert.key), alert, told_at)].append(alert)
     return sorted_

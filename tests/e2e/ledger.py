@@ -84,7 +84,7 @@ async def hold(running, pager, book: Told, fault: str, how: str, seconds: float 
         await until(as_it_should_be, seconds, every=0.3)
     lost, doubled, left_open = found
     record(fault, how, len(book.accepted), len(lost), len(doubled), len(left_open))
-    assert not lost, "accepted, and lost or not ringing"
+    assert not lost, f"accepted, and lost or not ringing: {sorted(lost)}: {await _told_of(running, pager, lost)}"
     assert not doubled, "rang twice"
     assert not left_open, f"over, and left open at the pager: {await _told_of(running, pager, left_open)}"
     assert (await running.get("/api/v1/verify"))["problems"] == {}
@@ -103,7 +103,9 @@ async def _found(running, pager, book: Told) -> tuple[set[str], set[str], set[st
 
 async def _told_of(running, pager, services: set[str]) -> str:
     """What is known of one of these, and what is open at the pager."""
-    one = next(i for i in await running.incidents() if i["service"] in services)
+    one = next((i for i in await running.incidents() if i["service"] in services), None)
+    if one is None:
+        return "nothing is known of them"
     detail = await running.get(f"/api/v1/incidents/{one['id']}")
     open_ = [key for key in pager.open_keys() if key.startswith(f"{one['id']}/")]
     return "\n".join([str(open_), *(f"{e['recorded_at']} {e['text']}" for e in detail["timeline"])])

@@ -212,6 +212,22 @@ def test_what_fires_is_not_forgotten_when_news_of_its_page_shares_a_turn_with_an
     assert (world.only().phase, [alert.name for alert in world.only().alerts.values()]) == ("triggered", ["A"])
 
 
+def test_a_firing_that_is_decided_after_its_end_is_over(world):
+    """Replicas decide what they hold; its message had come first."""
+    alert = told()
+    world.post(ended(alert))
+    world.clock.step(timedelta(seconds=-1))
+    world.post(alert).paged()
+    assert (world.only().phase, world.took(ResolvePage), world.kinds("INC-1").count("AlertsFired")) == (
+        "resolved",
+        [],
+        1,
+    )
+    world.post(alert).post(ended(alert)).paged()  # copies
+    world.clock.step(timedelta(seconds=2))
+    world.post(alert).after(minutes=1).paged("pd-ada")  # told again, later than its end: perhaps it fires
+
+
 def test_a_late_refusal_takes_nothing_from_what_another_has_carried_out(world):
     world.deliver(told("A")).turn()
     late = world._answers.pop().errand
