@@ -64,8 +64,7 @@ class Ledger:
             starts_at = datetime.fromisoformat(alert["startsAt"])
             if name in self._last and starts_at < self._last[name][0]:
                 continue
-            if firing or name in self._last:
-                self._last[name] = (starts_at, firing)
+            self._last[name] = (starts_at, firing)
 
     @property
     def firing(self) -> set[str]:
