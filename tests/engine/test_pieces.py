@@ -13,6 +13,8 @@ from world import told
 from relay.clock import ManualClock
 from relay.demo.standins import pagerduty
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture
 def clock():

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from playbook import NOON
 from service import service
 from world import told
@@ -10,6 +11,8 @@ from world import told
 from relay.clock import ManualClock
 from relay.demo.standins import pagerduty
 from relay.engine.set_back import Steps
+
+pytestmark = pytest.mark.servers
 
 
 def test_only_a_step_back_of_some_seconds_counts():

@@ -107,6 +107,7 @@ async def test_a_body_over_the_limit_is_413(relay):
         ("br", lambda zeros: b"\x5b\xff\xff\xbf\x00\x22\x2a\x00" * 1000, {400, 413, 415}),
     ],
 )
+@pytest.mark.servers
 async def test_a_bomb_is_refused(relay, coding, pack, statuses):
     headers = {"Authorization": f"Bearer {HOOK}", "Content-Encoding": coding}
     status, _ = await relay.ask("POST", PATH, pack(bytes(200 * 1024 * 1024)), headers=headers)
@@ -138,6 +139,7 @@ async def test_every_real_payload_and_dialect_is_taken_or_refused_with_a_reason(
         assert status == 200, said
 
 
+@pytest.mark.servers
 async def test_hostile_bodies_do_no_harm(relay):
     await hostile_bodies(relay)
 
@@ -244,6 +246,7 @@ async def test_while_nothing_can_be_stored_it_is_503_and_afterwards_200(relay, t
     assert (await relay.post(body(told())))[0] == 200
 
 
+@pytest.mark.servers
 async def test_a_database_that_is_busy_at_the_start_only_delays(tmp_path, monkeypatch):
     failing, transact = iter((True, True)), Database.transact
 

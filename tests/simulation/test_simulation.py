@@ -24,6 +24,7 @@ def test_a_story_keeps_every_promise(seed):
     simulate(seed)
 
 
+@pytest.mark.servers
 def test_the_same_seed_tells_the_same_story_in_any_process():
     """What fails in one of many processes fails again in one alone, whatever the order of its sets."""
     told = [tell("--from", "5", "--seeds", "1", "--verbose", PYTHONHASHSEED=seed).stdout for seed in ("1", "2")]

@@ -23,6 +23,8 @@ from synthetic.execute import execute
 from synthetic.kinds import TcpKeys
 from synthetic.probes import EXTRAS
 
+pytestmark = pytest.mark.servers
+
 PROBES = Path(__file__).parents[2] / "rules" / "probes"
 
 

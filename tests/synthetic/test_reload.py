@@ -14,6 +14,8 @@ from synthetic.run import Result
 from synthetic.service import Service, Tokens
 from synthetic.watch import Watch
 
+pytestmark = pytest.mark.servers
+
 NOON = WallClock().now()
 
 
