@@ -73,7 +73,8 @@ class Place:
 def compare(known: Known | None, told: Alert, told_at: datetime) -> Difference:
     """Say what a told alert changes, given what is known of it; `told_at` is when its message came.
 
-    Replicas decide messages out of order: a firing whose message came before that of its end is over.
+    Replicas decide messages out of order: a firing is over whose message came before that of an end of nothing known.
+    Any other that seems to have come earlier may fire again under a clock that was set back: it is in doubt.
     """
     if known is None:
         return Difference.FIRED if told.firing else Difference.UNKNOWN_END
@@ -85,8 +86,8 @@ def compare(known: Known | None, told: Alert, told_at: datetime) -> Difference:
     if not told.firing:
         return Difference.DUPLICATE
     if told.starts_at is not None and told.starts_at == was.starts_at:
-        if timedelta() < known.told_at - told_at < OVERTAKEN_WITHIN:
-            return Difference.STALE if known.incident else Difference.OVERTAKEN
+        if not known.incident and timedelta() < known.told_at - told_at < OVERTAKEN_WITHIN:
+            return Difference.OVERTAKEN
         return Difference.ECHOED if told_at - known.told_at <= ECHO_WITHIN else Difference.FIRED
     return Difference.FIRED
 

@@ -228,6 +228,13 @@ def test_a_firing_that_is_decided_after_its_end_is_over(world):
     world.post(alert).after(minutes=1).paged("pd-ada")  # told again, later than its end: perhaps it fires
 
 
+def test_what_fires_again_under_a_clock_that_was_set_back_is_not_taken_for_old(world):
+    alert = told()
+    world.post(alert).paged("pd-ada").post(ended(alert))
+    world.clock.step(timedelta(seconds=-30))
+    world.post(alert).after(minutes=2).paged("pd-ada")
+
+
 def test_a_late_refusal_takes_nothing_from_what_another_has_carried_out(world):
     world.deliver(told("A")).turn()
     late = world._answers.pop().errand
