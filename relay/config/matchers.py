@@ -20,7 +20,8 @@ _SYNTAX = re.compile(
 _WORDS = re.compile(r"[\w /:-]+(?:\|[\w /:-]+)*")
 """A regular expression that is only a choice of words."""
 _LITERAL = re.compile(r"[\w /:-]+")
-_REPEATS = ("*", "+", "?", "{")
+_REPEATS = ("*", "+", "?", "{", "(?")
+"""What may make the character before it optional: RE2 reads `b(?i)*` as `b*`."""
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 """What may be escaped; before anything else a backslash is a backslash, so that `\\.` and `\\d` need no doubling."""
@@ -34,6 +35,15 @@ class Matcher:
     op: str
     value: str
     _regex: Any = field(default=None, repr=False, compare=False)
+    _words: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    """All that a regular expression meets which is only a choice of words."""
+    _prefix: str = field(default="", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Prepare what spares most alerts the regular expression, which costs several times as much."""
+        if "~" in self.op:
+            object.__setattr__(self, "_words", frozenset(_words(self.value)))
+            object.__setattr__(self, "_prefix", _prefix(self.value))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Say whether the labels meet the condition."""
@@ -44,27 +54,38 @@ class Matcher:
             case "!=":
                 return value != self.value
             case "=~":
-                return self._regex.fullmatch(value) is not None
+                return self._is_like(value)
             case _:
-                return self._regex.fullmatch(value) is None
+                return not self._is_like(value)
+
+    def _is_like(self, value: str) -> bool:
+        if self._words:
+            return value in self._words
+        return value.startswith(self._prefix) and self._regex.fullmatch(value) is not None
 
     def choices(self) -> tuple[str, ...]:
         """The only values that meet the condition, where they can be listed; else none."""
         if self.op == "=":
             return (self.value,)
-        if self.op == "=~" and _WORDS.fullmatch(self.value):
-            return tuple(self.value.split("|"))
-        return ()
+        return _words(self.value) if self.op == "=~" else ()
 
     def prefix(self) -> str:
         """How every value begins that meets the condition, as far as that is easily seen."""
-        if self.op != "=~" or "|" in self.value or not (found := _LITERAL.match(self.value)):
-            return ""
-        return found[0][:-1] if self.value[found.end() :].startswith(_REPEATS) else found[0]
+        return self._prefix if self.op == "=~" else ""
 
     def __str__(self) -> str:
         name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else _quote(self.name)
         return f"{name}{self.op}{_quote(self.value)}"
+
+
+def _words(regex: str) -> tuple[str, ...]:
+    return tuple(regex.split("|")) if _WORDS.fullmatch(regex) else ()
+
+
+def _prefix(regex: str) -> str:
+    if "|" in regex or not (found := _LITERAL.match(regex)):
+        return ""
+    return found[0][:-1] if regex[found.end() :].startswith(_REPEATS) else found[0]
 
 
 def parse_matcher(text: str) -> Matcher:

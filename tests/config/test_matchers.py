@@ -1,10 +1,10 @@
 """Alertmanager's matchers, as its documentation and its parsers define them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from relay.config.matchers import all_match, parse_matcher
+from relay.config.matchers import all_match, compile_regex, parse_matcher
 
 SYNTAX = [  # what is written; name, operator, value
     ("a=b", "a", "=", "b"),
@@ -122,6 +122,17 @@ def test_a_value_matches_itself_and_nothing_else(value):
     matcher = parse_matcher(f"a={_quoted(value)}")
     assert matcher.matches({"a": value})
     assert not matcher.matches({"a": value + "x"})
+
+
+@example("b(?i)*", "")
+@given(st.text("ab 1|*+?.(){}[]^$\\iéß", max_size=8), st.text("ab 1.|éß", max_size=4))
+def test_what_spares_the_regular_expression_decides_as_it_does(regex, value):
+    try:
+        met = compile_regex(regex).fullmatch(value) is not None
+    except ValueError:
+        assume(False)
+    for op, expected in (("=~", met), ("!~", not met)):
+        assert parse_matcher(f"a{op}{_quoted(regex)}").matches({"a": value}) is expected
 
 
 @given(st.text())
