@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from importlib import import_module
 from operator import itemgetter
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
-
-from icalendar import Calendar, Component
 
 from relay.incident.occasions import Occasion, Occasions, Once, Series, WholeDays, lasting
 from relay.incident.recurrence import ENDLESS, Rule, Starts, refuse_too_close
 
 MOST_EVENTS = 5_000
 
+Component = Any
+"""A component of icalendar, which is loaded for the first calendar alone: it takes 3 MiB, and most rules name none."""
 Wanted = Callable[[str], bool]
 
 
@@ -64,7 +65,7 @@ def read_calendar(text: str, zone: ZoneInfo, wanted: Wanted) -> Read:
     what is no calendar.
     """
     try:
-        calendars = Calendar.from_ical(text, multiple=True)
+        calendars = import_module("icalendar").Calendar.from_ical(text, multiple=True)
         events = [event for one in calendars for event in one.walk("VEVENT")]
     except (ValueError, IndexError, KeyError, AttributeError) as error:
         raise ValueError(f"write an iCalendar file (.ics): this one cannot be read ({error})") from None
