@@ -27,15 +27,14 @@ async def read_body(
     Only now is a sender told to go on that has asked whether to.
     """
     most = most or request.client_max_size
-    too_large = web.HTTPRequestEntityTooLarge(most, text=f"the body is larger than {most // 1024 // 1024} MiB")
     if (request.content_length or 0) > most:
-        raise too_large
+        raise _too_large(most)
     try:
         if request.content.is_eof() and "Expect" not in request.headers:  # it has come with them, as most do
             whole = request.content.read_nowait()
             hold(len(whole))
             if len(whole) > most:
-                raise too_large
+                raise _too_large(most)
             return whole
         async with asyncio.timeout(within):
             if request.headers.get("Expect", "").lower() == "100-continue":
@@ -46,7 +45,7 @@ async def read_body(
                 hold(len(piece))
                 body += piece
                 if len(body) > most:
-                    raise too_large
+                    raise _too_large(most)
             return bytes(body)
     except TimeoutError:
         raise web.HTTPServiceUnavailable(text=f"the body did not come within {within:g} s: send it again") from None
@@ -59,6 +58,10 @@ async def read_body(
         raise web.HTTPBadRequest(
             text=f"the body is not what Content-Encoding or Transfer-Encoding says: {because}"
         ) from None
+
+
+def _too_large(most: int) -> web.HTTPRequestEntityTooLarge:
+    return web.HTTPRequestEntityTooLarge(most, text=f"the body is larger than {most // 1024 // 1024} MiB")
 
 
 async def go_on_later(request: web.Request) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from pydantic_core import to_json
 from yarl import URL
 
 from relay.clock import Clock, WallClock
@@ -50,7 +51,10 @@ class Answer:
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """Write a body as the JSON that is sent; a lone surrogate, which no vendor takes, becomes "?"."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return to_json(body, inf_nan_mode="constants")
+    except ValueError:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 class Exchange:
@@ -68,16 +72,17 @@ class Exchange:
         method: str,
         url: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         most: int = MOST_BYTES,
     ) -> Answer:
-        """Send a JSON `body` or a `form`; give whatever is answered except a redirect, at most `most` bytes of it.
+        """Send a JSON `body`, perhaps encoded already, or a `form`.
 
-        `url` is percent-encoded already. Raises `Again` without an answer, `Never` for a redirect.
+        Gives whatever is answered except a redirect, at most `most` bytes of it. `url` is percent-encoded already.
+        Raises `Again` without an answer, `Never` for a redirect.
         """
-        data: bytes | Mapping[str, str] | None = form if body is None else encode(body)
+        data = form if body is None else body if isinstance(body, bytes) else encode(body)
         headers = dict(headers or {}) | ({} if body is None else {"Content-Type": "application/json"})
         try:
             async with session.request(

@@ -120,7 +120,7 @@ class PagerDutyThatTells(PagerDuty):
         return await self._api.ask_about(key, session)
 
 
-def _event(effect: Effect, routing_key: str) -> dict[str, Any]:
+def _event(effect: Effect, routing_key: str) -> bytes:
     head = {"routing_key": routing_key, "dedup_key": fold_key(effect.key, LONGEST_DEDUP_KEY)}
     match effect:
         case Page(notice=notice):
@@ -128,15 +128,15 @@ def _event(effect: Effect, routing_key: str) -> dict[str, Any]:
         case UpdatePage(notice=notice, what=what):
             return _trigger(head, notice, f"{what} | {notice.title}")
         case AcknowledgePage():
-            return {**head, "event_action": "acknowledge"}
+            return encode({**head, "event_action": "acknowledge"})
         case ResolvePage():
-            return {**head, "event_action": "resolve"}
+            return encode({**head, "event_action": "resolve"})
         case _:
             raise Never(f"PagerDuty cannot carry out {type(effect).__name__}")
 
 
-def _trigger(head: dict[str, Any], notice: Notice, summary: str) -> dict[str, Any]:
-    return first_fit(_triggers(head, notice, summary), lambda event: len(encode(event)), MOST_BYTES)
+def _trigger(head: dict[str, Any], notice: Notice, summary: str) -> bytes:
+    return first_fit(map(encode, _triggers(head, notice, summary)), len, MOST_BYTES)
 
 
 def _triggers(head: dict[str, Any], notice: Notice, summary: str) -> Iterator[dict[str, Any]]:

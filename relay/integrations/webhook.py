@@ -64,10 +64,10 @@ class Webhook:
 
     async def carry_out(self, effect: Effect, session: aiohttp.ClientSession) -> Delivered | None:
         """Post it. Raises `Again` or `Never`."""
-        body = _body(effect)
+        body = encode(_body(effect))
         headers = {"Idempotency-Key": _idempotency(effect)}
         if self._secret:
-            headers[SIGNATURE] = sign(encode(body), self._secret, int(self._clock.now().timestamp()))
+            headers[SIGNATURE] = sign(body, self._secret, int(self._clock.now().timestamp()))
         answer = await self._exchange.send(session, "POST", self._url, body=body, headers=headers)
         if not 200 <= answer.status < 300:
             raise self._exchange.refusal(answer)
