@@ -132,7 +132,7 @@ class Loop:
                     await asyncio.sleep(AFTER_FAILURE)
                 elif turned.drained.webhooks > 1:
                     await asyncio.sleep(GATHER)
-                if not (turned.more or self._done):
+                if not (turned.more or self._asked or self._done):
                     await self._sleep()
 
     @property
@@ -146,12 +146,14 @@ class Loop:
             self._nudge_later = None
         rules, now, under_way = self._rules(), self._clock.now(), self._dispatch.under_way
         room, full = self._places
-        look = not self._stopping and self._must_look(now, began, answered=bool(answers))
-        self._asked = self._asked and not look
         begin = self._beginning(now)
 
         waiting = self._intake.take()
         arrived = [one.arrived for one in waiting]
+
+        must_look = not self._stopping and self._must_look(now, began, answered=bool(answers))
+        look = must_look and (self._asked or not arrived)  # those who wait for an answer do not wait for this as well
+        self._asked = must_look and not look
 
         webhooks = 0 if self._may_defer(arrived, began) else MOST_WEBHOOKS
         behind = self._behind or webhooks == 0
@@ -169,6 +171,7 @@ class Loop:
             pieces = Pieces(self._writer, rules, now, self._metrics)
             return await self._in_pieces(error, begin, waiting, answers, pieces)
         tell(waiting)
+        await asyncio.sleep(0)  # the answers leave before what follows is seen to
         self._deferring = webhooks == 0
         if webhooks:
             self._decided_at = began
