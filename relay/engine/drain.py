@@ -102,9 +102,9 @@ def _decide_all(
         summary = f"{count} alerts from {source} were accepted, and cannot be read. See: relay quarantine"
         page_for(transaction, f"quarantined-{source}", labels, summary, rules, now, drained)
     webhooks = [_enriched(one, rules) for one in webhooks]
-    _prepare(transaction.incidents, webhooks, rules)
-    for one in webhooks:
-        _decide_or_fail_open(transaction, one, rules, now, drained)
+    places = _prepare(transaction.incidents, webhooks, rules)
+    for one, placed in zip(webhooks, places, strict=True):
+        _decide_or_fail_open(transaction, one, placed, rules, now, drained)
     drained.webhooks = len(webhooks)
     drained.waits = [(now - one.received.received_at).total_seconds() for one in webhooks]
 
@@ -139,29 +139,36 @@ def _read(transaction: Transaction, body: Received, drained: Drained) -> Arrived
         return None
 
 
-def _prepare(incidents: Incidents, readings: Sequence[Arrived], rules: Rules) -> None:
-    """Load, in a few statements, what the webhooks will need."""
+def _prepare(incidents: Incidents, readings: Sequence[Arrived], rules: Rules) -> list[dict[AlertKey, Place]]:
+    """Load, in a few statements, what the webhooks will need; gives where the alerts of each belong that may begin."""
     alerts = [alert for reading in readings for alert in reading.webhook.alerts]
     known = incidents.known(alert.key for alert in alerts)
     incidents.load({known[alert.key].incident for alert in alerts if alert.key in known} - {""})
-    fresh = [a for a in alerts if a.firing and not (a.key in known and known[a.key].alert.firing)]
-    incidents.load_groups(_groups(fresh, rules))
+    places = [_places(reading.webhook.alerts, known, rules) for reading in readings]
+    incidents.load_groups({where.group_key for placed in places for where in placed.values()})
+    return places
 
 
-def _groups(alerts: Sequence[Alert], rules: Rules) -> set[str]:
-    """Groups of alerts; one that cannot be routed is left out, and told of when its own webhook is decided."""
-    groups = set()
+def _places(alerts: Sequence[Alert], known: Mapping[AlertKey, Known], rules: Rules) -> dict[AlertKey, Place]:
+    """Where alerts belong; one that cannot be routed is left out, and told of when its own webhook is decided."""
+    places = {}
     for alert in alerts:
-        with suppress(Exception):
-            groups.add(place(alert, rules).group_key)
-    return groups
+        if alert.firing and not (alert.key in known and known[alert.key].alert.firing):
+            with suppress(Exception):
+                places[alert.key] = place(alert, rules)
+    return places
 
 
 def _decide_or_fail_open(
-    transaction: Transaction, reading: Arrived, rules: Rules, now: datetime, drained: Drained
+    transaction: Transaction,
+    reading: Arrived,
+    places: Mapping[AlertKey, Place],
+    rules: Rules,
+    now: datetime,
+    drained: Drained,
 ) -> None:
     try:
-        work = _Work(transaction.incidents, reading.received.source, reading.received.received_at, rules, now)
+        work = _Work(transaction.incidents, reading.received.source, reading.received.received_at, rules, now, places)
         try:
             work.decide(reading.webhook)
         except Exception:
@@ -184,6 +191,8 @@ class _Work:
     """When the webhook came."""
     rules: Rules
     now: datetime
+    places: Mapping[AlertKey, Place] = field(default_factory=dict)
+    """Where alerts belong, as far as that has been looked up."""
     _current: dict[str, Incident] = field(default_factory=dict)
     _opened: list[str] = field(default_factory=list)
     _events: dict[str, list[Event]] = field(default_factory=dict)
@@ -236,7 +245,8 @@ class _Work:
         touched: dict[str, dict[Difference, list[Alert]]] = {}
         for kind in (Difference.FIRED, Difference.ECHOED, Difference.OVERTAKEN):
             for alert in sorted_[kind]:
-                touched.setdefault(self._incident(place(alert, self.rules)), {}).setdefault(kind, []).append(alert)
+                where = self.places.get(alert.key) or place(alert, self.rules)
+                touched.setdefault(self._incident(where), {}).setdefault(kind, []).append(alert)
         return touched
 
     def _incident(self, where: Place) -> str:

@@ -1,6 +1,7 @@
 """Escalation policies as people write them. Section `policies:`. What they do is in `escalation`."""
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -123,14 +124,22 @@ class Policy(Placed):
     escalation: Literal["relay", "provider"] = "relay"
     """Who asks the next: with `provider`, the target that has taken a page in does, and Relay asks nobody else."""
 
+    @cached_property
+    def _levels(self) -> tuple[Level, ...]:
+        return tuple(Level(lv.name, tuple(r.pinned() for r in lv.page), lv.wait) for lv in self.levels)
+
+    @cached_property
+    def _last_resort(self) -> tuple[Recipient, ...]:
+        return tuple(r.pinned() for r in self.last_resort)
+
     def plan(self, name: str, revision: str = "", route: str = "", hold_for: timedelta = timedelta()) -> Plan:
         """What an incident pins; `hold_for` is the route's."""
         order = [level.name for level in self.levels]
         return Plan(
             policy=name,
             place=str(self.place),
-            levels=tuple(Level(lv.name, tuple(r.pinned() for r in lv.page), lv.wait) for lv in self.levels),
-            last_resort=tuple(r.pinned() for r in self.last_resort),
+            levels=self._levels,
+            last_resort=self._last_resort,
             repeat=self.repeat,
             jumps=tuple(jump.pinned(order.index(jump.to)) for jump in self.jump if jump.to in order),
             until=self.until,

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from relay.store.migration import Foreign, TooNew, migrate
+from relay.store.prepared import Prepared
 
 Result = TypeVar("Result")
 
+_BEGIN = Prepared(text("begin immediate"))
 TRIES = 5
 """How often a transaction is tried that lost a race against another process."""
 
@@ -157,7 +159,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_immediately(connection: Connection) -> None:
-    connection.exec_driver_sql("begin immediate")
+    _BEGIN.run(connection)
 
 
 def _begin_snapshot(connection: Connection) -> None:
