@@ -39,6 +39,10 @@ class Writer:
         """Look things up. Raises `StoreUnavailable`."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.database.read, work)
 
+    async def checkpoint(self) -> None:
+        """Copy the database's log, while others write."""
+        await asyncio.get_running_loop().run_in_executor(self._readers, self.database.checkpoint)
+
     def close(self) -> None:
         """Wait for what runs, and let go."""
         self._writers.shutdown()

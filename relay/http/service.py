@@ -22,6 +22,7 @@ from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
 from relay.config.settings import AlertmanagerSettings, PrometheusAlertsSettings, Settings
 from relay.engine.announcer import Announcer
+from relay.engine.checkpoints import keep_log_short
 from relay.engine.conditions import Conditions, Dated
 from relay.engine.dispatch import Dispatch
 from relay.engine.follow import FollowUp
@@ -211,6 +212,7 @@ def _companions(
         ScheduleWatch(rules, writer, clock, metrics).run,
         Mirror({name: one.apis for name, one in asked.items()}, lambda: rules.rules.windows, clock, metrics).run,
         Announcer(lambda: rules.rules.windows, writer, clock, loop.look).run,
+        partial(keep_log_short, writer),
     ]
     if beat := settings.heartbeat:
         runs.append(Heartbeat(beat, lambda: loop.healthy, metrics).run)

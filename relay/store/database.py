@@ -17,6 +17,8 @@ from relay.store.prepared import Prepared
 Result = TypeVar("Result")
 
 _BEGIN = Prepared(text("begin immediate"))
+LONGEST_LOG = 10_000
+"""Pages of SQLite's log (40 MiB) at which a commit copies them into the file itself, as far as `checkpoint` has not."""
 TRIES = 5
 """How often a transaction is tried that lost a race against another process."""
 
@@ -40,10 +42,13 @@ class StoreUnusable(Exception):
 class Database:
     """A database. One writing connection at a time for SQLite; PostgreSQL takes several."""
 
-    def __init__(self, url: URL, writing: Engine, reading: Engine, lock: IO[str] | None) -> None:
+    def __init__(
+        self, url: URL, writing: Engine, reading: Engine, copying: Engine | None = None, lock: IO[str] | None = None
+    ) -> None:
         self.url = url
         self._writing = writing
         self._reading = reading
+        self._copying = copying
         self._lock = lock
 
     @property
@@ -73,8 +78,19 @@ class Database:
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
 
+    def checkpoint(self) -> None:
+        """Copy what SQLite's log holds into its file, beside those who write, whose commits would have to do it.
+
+        What cannot be copied now stays in the log. Nothing is to be done for PostgreSQL, which does it by itself.
+        """
+        if self._copying is not None:
+            with self._copying.connect() as connection:
+                connection.exec_driver_sql("pragma wal_checkpoint(passive)")
+
     def close(self) -> None:
         """Let go of the database."""
+        if self._copying is not None:
+            self._copying.dispose()
         self._writing.dispose()
         self._reading.dispose()
         if self._lock:
@@ -141,7 +157,9 @@ def _open_sqlite(url: URL) -> Database:
     )
     event.listen(reading, "connect", _leave_transactions_to_us)
     event.listen(reading, "begin", _begin_snapshot)
-    return Database(url, writing, reading, lock)
+    copying = create_engine(url, pool_size=1, max_overflow=0)
+    event.listen(copying, "connect", _leave_transactions_to_us)
+    return Database(url, writing, reading, copying, lock)
 
 
 def _leave_transactions_to_us(connection: Any, _: Any) -> None:
@@ -153,6 +171,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("pragma journal_mode = wal")
     cursor.execute("pragma synchronous = full")
+    cursor.execute(f"pragma wal_autocheckpoint = {LONGEST_LOG}")
     cursor.execute("pragma busy_timeout = 1000")
     cursor.execute("pragma cache_size = -16000")
     cursor.close()
@@ -186,7 +205,7 @@ def _open_postgresql(url: URL) -> Database:
         writing = create_engine(url, pool_size=4, pool_pre_ping=True, isolation_level="READ COMMITTED")
     except ModuleNotFoundError:
         raise StoreUnusable('PostgreSQL needs its driver: pip install "relay[postgres]"') from None
-    return Database(url, writing, writing.execution_options(isolation_level="REPEATABLE READ"), None)
+    return Database(url, writing, writing.execution_options(isolation_level="REPEATABLE READ"))
 
 
 def _lost_a_race(error: SQLAlchemyError) -> bool:

@@ -3,8 +3,10 @@
 import os
 import random
 import signal
+import statistics
 import subprocess
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,15 +21,23 @@ ENOUGH = 6
 """Processors for two replicas, their database, two senders and a pager."""
 
 
+def _pace(number: int) -> dict[str, int]:
+    """The load of a quiet day, with alerts of its own for each number."""
+    return {"seconds": 8, "rate": 50, "connections": 20, "first": number * 10**6, "first_group": number * 10**6}
+
+
+THRICE = [_pace(number) for number in (1, 2, 3)]
+
+
 def pager_down(bench: Bench, rounds: int) -> list[Row]:
     """50 webhooks a second while the pager is well, answers 503, or does not answer: how long webhooks wait."""
 
     def accept(mood: str) -> float:
         with bench.up(Relay, mood) as (peer, _):
-            run = bench.load(peer, seconds=8, rate=50, connections=20, pages=mood == "well")
-            if run.load["refused"]:
-                bench.broken.append(f"the pager is {mood}: {run.load['refused']} webhooks were refused")
-            return run.load["p99"]
+            runs = [bench.load(peer, pages=mood == "well", **load) for load in THRICE]
+            if refused := sum(run.load["refused"] for run in runs):
+                bench.broken.append(f"the pager is {mood}: {refused} webhooks were refused")
+            return _p99(runs)
 
     rows = []
     for mood in ("down", "hang"):
@@ -41,33 +51,38 @@ def pager_down(bench: Bench, rounds: int) -> list[Row]:
 
 def _long_down(bench: Bench) -> list[Row]:
     """The pager is down until many pages wait, and then well again: how long webhooks wait, and the ledger."""
-    pace = {"seconds": 8, "rate": 50, "connections": 20}
     with bench.up(Relay) as (peer, _):
-        well = bench.load(peer, **pace).load["p99"]
+        well = _p99(bench.load(peer, **load) for load in THRICE)
     with bench.up(Relay, "down") as (peer, journal):
         shape = {"seconds": 300, "alerts": 50, "spread": 1, "connections": 8, "most": BACKLOG}
         runs = [bench.load(peer, pages=False, **shape)]
         bench.wait(peer, 300, pages=False)
-        runs.append(bench.load(peer, pages=False, first=10**6, first_group=10**6, **pace))
+        runs += [bench.load(peer, pages=False, **load) for load in THRICE]
+        down = _p99(runs[1:])
         peer.pager.send_signal(signal.SIGUSR1)
         began = time.monotonic()
         while not read_arrivals(journal) and time.monotonic() < began + 60:
             time.sleep(0.1)
         began = time.monotonic()
-        runs.append(bench.load(peer, pages=False, first=2 * 10**6, first_group=2 * 10**6, **pace))
+        runs.append(bench.load(peer, pages=False, **_pace(4)))
         bench.wait(peer, 300)
         took = time.monotonic() - began
         log = peer.directory / "all.log"
         log.write_text("\n".join(run.log.read_text() for run in runs))
         bench.check(f"{BACKLOG} pages waited for a pager that was down", Run({}, 0, 0, log, peer), journal)
-    rows = [("that is down", runs[1], "<= 1.2"), ("that is well again", runs[2], "")]
+    rows = [("that is down", down, "<= 1.2"), ("that is well again", _p99(runs[-1:]), "")]
     return [
         *(
-            Row(f"{BACKLOG:,} pages wait for a pager {how}: accept p99 / well", [run.load["p99"] / well], target)
-            for how, run, target in rows
+            Row(f"{BACKLOG:,} pages wait for a pager {how}: accept p99 / well", [p99 / well], target)
+            for how, p99, target in rows
         ),
-        Row(f"{BACKLOG:,} pages wait for a pager that is well again: pages/s", [(BACKLOG + 800) / took], "", "/s"),
+        Row(f"{BACKLOG:,} pages wait for a pager that is well again: pages/s", [(BACKLOG + 1_600) / took], "", "/s"),
     ]
+
+
+def _p99(runs: Iterable[Run]) -> float:
+    """The median of several: the p99 of 400 answers is one of four."""
+    return statistics.median(run.load["p99"] for run in runs)
 
 
 def storm(bench: Bench, rounds: int) -> list[Row]:

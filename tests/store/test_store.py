@@ -1,5 +1,6 @@
 """The store's promises, on the real databases."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -184,6 +185,19 @@ def test_incidents_are_numbered_without_gaps(world):
     for number in range(1, 6):
         world.post(told(service=f"s{number}"))
     assert [i.id for i in reversed(world.incidents())] == [f"INC-{n}" for n in range(1, 6)]
+
+
+def test_a_checkpoint_copies_the_log_into_the_file(database, world):
+    world.post(*(told(service=f"s{number}") for number in range(50)))
+    before = size_of_file(database)
+    database.checkpoint()
+    assert size_of_file(database) > before or database.writers > 1, "PostgreSQL does it by itself"
+    assert database.transact(lambda c: len(world.incidents())) == 50
+
+
+def size_of_file(database):
+    path = database.url.database
+    return os.path.getsize(path) if database.writers == 1 else 0
 
 
 def test_texts_of_every_script_are_kept(world):
