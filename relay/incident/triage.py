@@ -7,7 +7,7 @@ from a pair, reordered and stale messages, truncated bodies, alerts that vanish 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 
 from relay.config.matchers import all_match
 from relay.incident import routing
@@ -22,7 +22,7 @@ ECHO_WITHIN = timedelta(minutes=5)
 """How soon after its end the same firing (the same start) may be an echo: a late copy from a second Alertmanager."""
 
 
-class Difference(Enum):
+class Difference(StrEnum):
     """What one told alert changes."""
 
     FIRED = "fired"
