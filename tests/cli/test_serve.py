@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,3 +78,14 @@ async def test_a_hangup_takes_the_rules_anew(tmp_path):
             ask.child.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(ask.child.wait(), 20) == 0
     assert "the rules cannot be used, the last good ones stay" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(("command", "has"), [("serve", False), ("incident", True)])
+def test_the_service_does_not_carry_what_only_tables_on_a_terminal_need(command, has):
+    program = (
+        "import sys; from relay.cli import main; "
+        f"main(['{command}', '--help'], standalone_mode=False); "
+        "sys.exit('rich.console' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (has, "")
