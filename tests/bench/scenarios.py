@@ -94,6 +94,9 @@ def hundred_thousand(bench: Bench, rounds: int) -> list[Row]:
     """100,000 open alerts in 2,000 groups of 50: memory, and the time to be ready again with all of them known."""
     shape = {"seconds": 600, "alerts": 50, "connections": 8, "most": 100_000}
     with bench.up(Relay) as (peer, _):
+        first = peer.memory()
+        peer.stop()
+        peer.start()
         idle = peer.memory()
         mine = bench.load(peer, **shape).memory
         peer.stop()
@@ -104,7 +107,8 @@ def hundred_thousand(bench: Bench, rounds: int) -> list[Row]:
     if known != 100_000:
         bench.broken.append(f"100,000 open alerts: {known} known after the restart")
     return [
-        Row("idle: memory", [idle], "<= 80", "MiB"),
+        Row("idle: memory, after the start that makes the tables", [first], "", "MiB"),
+        Row("idle: memory, after any other start", [idle], "<= 80", "MiB"),
         Row("100,000 open alerts: memory, Relay / Alertmanager", [mine / theirs], "<= 0.4"),
         Row("100,000 open alerts: memory", [mine], "", "MiB"),
         Row("100,000 open alerts: stopped to ready", [restart], "<= 3", "s"),
