@@ -6,9 +6,8 @@ Left to SQLite, every thousandth page makes one commit copy them all, and the we
 import asyncio
 from contextlib import suppress
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from relay.engine.writer import Writer
+from relay.store.database import StoreUnavailable
 
 EVERY = 0.5
 """Seconds between two."""
@@ -18,5 +17,5 @@ async def keep_log_short(writer: Writer) -> None:
     """Copy again and again, until cancelled. What keeps it from that keeps the log as it is, and turns say what."""
     while True:
         await asyncio.sleep(EVERY)
-        with suppress(SQLAlchemyError):
+        with suppress(StoreUnavailable):
             await writer.checkpoint()

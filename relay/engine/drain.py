@@ -152,7 +152,7 @@ def _prepare(incidents: Incidents, readings: Sequence[Arrived], rules: Rules) ->
 def _places(alerts: Sequence[Alert], known: Mapping[AlertKey, Known], rules: Rules) -> dict[AlertKey, Place]:
     """Where alerts belong; one that cannot be routed is left out, and told of when its own webhook is decided."""
     places = {}
-    for alert in alerts:
+    for alert in {alert.key: alert for alert in alerts}.values():  # told of twice, it counts once, the last time
         if alert.firing and not (alert.key in known and known[alert.key].alert.firing):
             with suppress(Exception):
                 places[alert.key] = place(alert, rules)

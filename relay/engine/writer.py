@@ -40,7 +40,7 @@ class Writer:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.database.read, work)
 
     async def checkpoint(self) -> None:
-        """Copy the database's log, while others write."""
+        """Copy the database's log, while others write. Raises `StoreUnavailable`."""
         await asyncio.get_running_loop().run_in_executor(self._readers, self.database.checkpoint)
 
     def close(self) -> None:

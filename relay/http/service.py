@@ -88,7 +88,7 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
         loop, told = asyncio.get_running_loop(), asyncio.Queue[int]()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, told.put_nowait, number)
-        gc.freeze()  # what is there now stays: looking through it again and again would cost a tenth of each decision
+        gc.freeze()  # what is there now stays, and need not be looked through for cycles again and again
         gc.set_threshold(MOST_UNREVIEWED)
         log.info("listening", host=service.address[0], port=service.address[1], rules=service.rules.rules.revision)
         while await told.get() == signal.SIGHUP:

@@ -82,10 +82,15 @@ class Database:
         """Copy what SQLite's log holds into its file, beside those who write, whose commits would have to do it.
 
         What cannot be copied now stays in the log. Nothing is to be done for PostgreSQL, which does it by itself.
+        Raises `StoreUnavailable`.
         """
-        if self._copying is not None:
+        if self._copying is None:
+            return
+        try:
             with self._copying.connect() as connection:
                 connection.exec_driver_sql("pragma wal_checkpoint(passive)")
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
 
     def close(self) -> None:
         """Let go of the database."""

@@ -9,7 +9,6 @@ from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,9 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from relay.store.tables import EPOCH, MICROSECOND
 
 
-@lru_cache(64)
 def moment(value: datetime | None) -> int | None:
-    """A time as the tables keep it; remembered, as a turn writes its own time again and again."""
+    """A time as the tables keep it."""
     return None if value is None else (value - EPOCH) // MICROSECOND
 
 

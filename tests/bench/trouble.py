@@ -22,7 +22,7 @@ ENOUGH = 6
 
 
 def _pace(number: int) -> dict[str, int]:
-    """The load of a quiet day, with alerts of its own for each number."""
+    """50 webhooks a second for a while, with alerts of their own for each number."""
     return {"seconds": 8, "rate": 50, "connections": 20, "first": number * 10**6, "first_group": number * 10**6}
 
 

@@ -3,17 +3,16 @@
 import asyncio
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from relay.engine import checkpoints
 from relay.engine.writer import Writer
-from relay.store.database import open_database
+from relay.store.database import StoreUnavailable, open_database
 
 
 async def test_one_that_fails_is_followed_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "EVERY", 0.001)
     writer = Writer(open_database(f"sqlite:///{tmp_path / 'relay.db'}"))
-    failures, copy = [OperationalError("pragma", None, Exception("disk I/O error"))], writer.database.checkpoint
+    failures, copy = [StoreUnavailable("the disk answers with an error")], writer.database.checkpoint
 
     def fail_once():
         if failures:
