@@ -119,9 +119,17 @@ class Version:
         """Its first handover."""
         return self.starts(0)
 
+    @cached_property
+    def _known(self) -> dict[int, datetime]:
+        return {}
+
     def starts(self, number: int) -> datetime:
         """When a turn begins, counted from 0."""
-        return to_utc(datetime.combine(self.day + number * self.every, self.handover.at), self.zone)
+        found = self._known.get(number)
+        if found is None:
+            local = datetime.combine(self.day + number * self.every, self.handover.at)
+            found = self._known[number] = to_utc(local, self.zone)
+        return found
 
     def number(self, now: datetime) -> int:
         """The turn of a moment."""
