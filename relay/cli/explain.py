@@ -1,5 +1,6 @@
 """`relay explain`: what would be decided about an alert, or was decided about an incident, and why."""
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -165,9 +166,12 @@ def _pairs(texts: tuple[str, ...], what: str) -> dict[str, str]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         raise click.UsageError(f'"{text}" is not a number') from None
+    if not math.isfinite(number):
+        raise click.UsageError(f'"{text}" is taken as unknown, as Relay takes it from Prometheus: leave the fact out')
+    return number
 
 
 def _read(parse: Callable[[str], Value], text: str) -> Value:

@@ -24,6 +24,8 @@ AnyDate = TypeVar("AnyDate", bound=date)
 _UNITS = {"y": 31536000, "w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _DURATION = re.compile("".join(rf"(?:(\d{{1,18}}){unit})?" for unit in _UNITS), re.ASCII)
 _MOST_SECONDS = 10 * 31536000
+_NO_ZONES = ("localtime", "posixrules", "Factory", "posix", "right")
+"""Files beside the zones: what each machine makes of itself, and clocks that count leap seconds."""
 YEARS = range(1970, 3000)
 """Years that can be written: beyond them a change of zone or a rotation leaves the calendar."""
 
@@ -92,6 +94,8 @@ def _read_zone(value: Any) -> ZoneInfo:
     if isinstance(value, ZoneInfo):
         return value
     try:
+        if str(value).partition("/")[0] in _NO_ZONES:
+            raise ValueError
         return ZoneInfo(str(value))
     except Exception:  # zoneinfo answers an unknown or malformed name with five kinds of errors
         raise ValueError("write a time zone as the IANA database names it, such as Europe/Berlin or UTC") from None
@@ -112,7 +116,7 @@ def _read_moment(value: Any) -> datetime:
         raise ValueError(
             "write a date and time such as 2026-10-24T23:00 (local to the zone) or with Z or +02:00"
         ) from None
-    return _in_our_time(moment)
+    return in_our_time(moment)
 
 
 def _read_date(value: Any) -> date:
@@ -120,10 +124,11 @@ def _read_date(value: Any) -> date:
         day = value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
         raise ValueError("write a date such as 2026-01-05") from None
-    return _in_our_time(day)
+    return in_our_time(day)
 
 
-def _in_our_time(day: AnyDate) -> AnyDate:
+def in_our_time(day: AnyDate) -> AnyDate:
+    """Give a date or time back if its year is one of `YEARS`. Raises ValueError for others."""
     if day.year not in YEARS:
         raise ValueError(f"write a year from {YEARS[0]} to {YEARS[-1]}")
     return day

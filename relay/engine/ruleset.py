@@ -197,7 +197,7 @@ class RulesInUse:
         self._clock = clock
         self._metrics = metrics
         self._acts: Sequence[WindowAct] = ()
-        self._calendars: dict[str, str] = {}
+        self._calendars: Mapping[str, str] = {}
         self._told: Mapping[str, Told] = {}
         self._rules: Rules
         self._windows = Windows()
@@ -211,27 +211,26 @@ class RulesInUse:
 
     def take_acts(self, acts: Sequence[WindowAct]) -> None:
         """Take in what people have done to windows over the API."""
-        self._acts = acts
-        self._join_windows()
+        self._join_windows(acts, self._calendars)
 
     def take_calendar(self, window: str, text: str | None) -> None:
         """Take in the text of a window's calendar; None for a calendar that is to be forgotten."""
-        self._calendars = {name: known for name, known in self._calendars.items() if name != window}
+        calendars = {name: known for name, known in self._calendars.items() if name != window}
         if text is not None:
-            self._calendars[window] = text
-        self._join_windows()
+            calendars[window] = text
+        self._join_windows(self._acts, calendars)
 
     def take_told(self, schedule: str, told: Told) -> None:
         """Take in what a provider has told of its schedule."""
         self._told = {**self._told, schedule: told}
         self._rules = replace(self._rules, roster=replace(self._rules.roster, told=self._told))
 
-    def _join_windows(self) -> None:
+    def _join_windows(self, acts: Sequence[WindowAct], calendars: Mapping[str, str]) -> None:
         now = self._clock.now()
-        joined = join_windows(self._ruleset.rules.windows, self._acts, self._calendars, now)
+        joined = join_windows(self._ruleset.rules.windows, acts, calendars, now)
         windows = Windows(joined, self._windows)
         windows.open(now)  # computes when each opens and ends, here and not while an alert waits
-        self._windows = windows
+        self._acts, self._calendars, self._windows = acts, calendars, windows
         rules = self._ruleset.rules
         self._rules = replace(rules, windows=windows, roster=replace(rules.roster, told=self._told))
 
@@ -270,7 +269,7 @@ class RulesInUse:
     def _took(self) -> None:
         self._all = {**self._ruleset.couriers, **self._extra}
         self._limits = {name: target.per_minute for name, target in self._ruleset.targets.items()}
-        self._join_windows()
+        self._join_windows(self._acts, self._calendars)
         self._metrics.reload_ok.set(1)
         self._metrics.reload_at.set(self._clock.now().timestamp())
         for warning in self._ruleset.warnings:

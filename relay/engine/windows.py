@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from relay.config.complaints import suggest
 from relay.config.document import Place
+from relay.config.types import in_our_time
 from relay.incident.occasions import Amendment
 from relay.incident.window import Window
 from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct
@@ -50,9 +51,8 @@ def join_windows(
             if made := _made(act):
                 of_people[act.name] = made
         elif act.kind == AMENDED:
-            amendments.setdefault(act.name, []).append(
-                _amendment(act, windows.get(act.name) or of_people.get(act.name))
-            )
+            if amendment := _amendment(act, windows.get(act.name) or of_people.get(act.name)):
+                amendments.setdefault(act.name, []).append(amendment)
         elif act.kind == REMOVED:
             of_people.pop(act.name, None)
             amendments.pop(act.name, None)
@@ -64,10 +64,14 @@ def join_windows(
     return (*(joined[name] for name in windows), *coming)
 
 
-def _amendment(act: WindowAct, window: Window | None) -> Amendment:
+def _amendment(act: WindowAct, window: Window | None) -> Amendment | None:
     """What somebody has made of the time that a window was open at; at once means without its grace, too."""
     grace = window.grace if window and act.body.get("at_once") else timedelta()
-    return Amendment(act.at, datetime.fromisoformat(act.body["ends"]) - grace)
+    try:
+        return Amendment(act.at, in_our_time(datetime.fromisoformat(act.body["ends"])) - grace)
+    except ValueError as error:  # an older Relay took it
+        log.error("an end made over the API cannot be used", window=act.name, because=str(error))
+        return None
 
 
 def _made(act: WindowAct) -> Window | None:

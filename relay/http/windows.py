@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from relay.config.types import spell
+from relay.config.types import Moment, spell
 from relay.engine.windows import Refused, read_window, refuse_targets
 from relay.http.access import Caller, require
 from relay.http.alertmanager import CLOCK
@@ -69,7 +69,7 @@ class WindowEnd(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ends: datetime | None = None
+    ends: Moment | None = None
 
     @field_validator("ends")
     @classmethod

@@ -8,7 +8,7 @@ the policy starts over as often as `repeat` says, and then rings the last resort
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from relay.config.types import duration, spell
+from relay.config.types import duration, spell, spell_exactly
 from relay.incident.effects import Effect, ResolvePage
 from relay.incident.events import (
     AckExpired,
@@ -135,7 +135,7 @@ def _jump(
 def _expect_jumps(plan: Plan, now: datetime) -> Iterator[Event]:
     """Look again when people have been needed for as long as a jump asks."""
     for span in sorted({jump.after for jump in plan.jumps if jump.after}):
-        yield DeadlineSet(f"{AFTER}{spell(span)}", now + span)
+        yield DeadlineSet(f"{AFTER}{spell_exactly(span)}", now + span)
 
 
 def _passes(incident: Incident, plan: Plan, key: str, target: str, covered: Collection[str]) -> bool:

@@ -8,10 +8,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from relay.config.types import in_our_time
 from relay.incident.occasions import Occasion, Occasions, Once, Series, WholeDays, lasting
 from relay.incident.recurrence import ENDLESS, Rule, Starts, refuse_too_close
 
 MOST_EVENTS = 5_000
+_DAY = timedelta(days=1)
 
 Component = Any
 """A component of icalendar, which is loaded for the first calendar alone: it takes 3 MiB, and most rules name none."""
@@ -40,10 +42,11 @@ class _Event:
         """What a property lists, which may be written once or several times."""
         written = self.event.get(name)
         lists = written if isinstance(written, list) else [written] if written is not None else []
-        return [one.dt for those in lists for one in those.dts]
+        return [_in_a_known_zone(one.dt, those) for those in lists for one in those.dts]
 
     def told(self, when: Any) -> date | datetime:
         """A date or time on the event's own clocks. A date of a timed event is the whole day."""
+        in_our_time(when)
         if not isinstance(when, datetime):
             return _date(when)
         if self.all_day:
@@ -94,29 +97,31 @@ def _counts(event: Component, wanted: Wanted) -> bool:
 
 
 def _read(event: Component, zone: ZoneInfo) -> _Event:
-    told = event.decoded("DTSTART")
+    told = in_our_time(_decoded(event, "DTSTART"))
     all_day = not isinstance(told, datetime)
     its_zone = zone if all_day else told.tzinfo or zone
     starts = datetime.combine(_date(told), time()) if all_day else told.replace(tzinfo=None)
     length: timedelta | WholeDays
     if event.get("DTEND") is not None:
-        ends = event.decoded("DTEND")
+        ends = in_our_time(_decoded(event, "DTEND"))
         days = WholeDays((_date(ends) - _date(told)).days)
         length = days if all_day else _instant(ends, its_zone) - _instant(told, its_zone)
     elif event.get("DURATION") is not None:
-        length = event.decoded("DURATION")
-        length = WholeDays(length.days) if all_day else length
+        span: timedelta = event.decoded("DURATION")
+        # P1D is a day on the calendar (RFC 5545, 3.3.6); icalendar tells it from the rarer PT24H no more
+        length = WholeDays(span.days) if span and not span % _DAY else span
     else:
         length = WholeDays(1) if all_day else timedelta()
     if isinstance(length, timedelta) and length < timedelta():
         raise ValueError("it ends before it begins")
+    in_our_time(starts + (length.days * _DAY if isinstance(length, WholeDays) else length))
     return _Event(event, starts, its_zone, length, all_day)
 
 
 def _occasions(event: _Event, moved: Sequence[Component], zone: ZoneInfo, wanted: Wanted) -> Iterator[Occasions]:
     """Every time of an event. `moved` are those of its times that were moved: events of their own."""
     but_not = {event.told(when) for when in event.dates("EXDATE")}
-    but_not |= {event.told(one.decoded("RECURRENCE-ID")) for one in moved if not _and_later(one)}
+    but_not |= {event.told(_decoded(one, "RECURRENCE-ID")) for one in moved if not _and_later(one)}
     later = [one for one in moved if _and_later(one)]
     more = event.dates("RDATE")
     walls = {event.start(when) for when in more if not isinstance(when, tuple)}
@@ -146,22 +151,23 @@ def _series(
     event: _Event, starts: Starts, but_not: frozenset[date], later: list[Component], zone: ZoneInfo, wanted: Wanted
 ) -> Iterator[Occasions]:
     """What comes round, as it was written at first, and as it is from each time on from which it was changed."""
-    changes = sorted(((event.start(one.decoded("RECURRENCE-ID")), one) for one in later), key=itemgetter(0))
+    changes = sorted(((event.start(_decoded(one, "RECURRENCE-ID")), one) for one in later), key=itemgetter(0))
     ends = [*(at for at, _ in changes), ENDLESS]
-    yield Series(event.zone, _Moved(starts, timedelta(), event.starts, ends[0]), event.length, but_not=but_not)
+    yield Series(event.zone, _Moved(starts, but_not, timedelta(), event.starts, ends[0]), event.length)
     for (first, one), before in zip(changes, ends[1:], strict=True):
         if _counts(one, wanted):
             changed = _read(one, zone)
-            by = changed.starts - first
-            shifted = frozenset(at + by if isinstance(at, datetime) else at for at in but_not)
-            yield Series(changed.zone, _Moved(starts, by, first, before), changed.length, but_not=shifted)
+            moved = _Moved(starts, but_not, changed.starts - first, first, before)
+            yield Series(changed.zone, moved, changed.length)
 
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """Starts from one wall time to just before another, moved by a span."""
+    """Starts from one wall time to just before another, without those that are left out, moved by a span."""
 
     starts: Starts
+    but_not: frozenset[date]
+    """Days, and wall times, as they were before the move."""
     by: timedelta
     first: datetime
     before: datetime
@@ -169,19 +175,33 @@ class _Moved:
     def between(self, after: datetime, before: datetime) -> Iterator[datetime]:
         """Give the starts from one wall time to just before another, in order."""
         first, last = max(self.first, after - self.by), min(self.before, before - self.by)
-        return (start + self.by for start in self.starts.between(first, last))
+        for start in self.starts.between(first, last):
+            if start not in self.but_not and start.date() not in self.but_not:
+                yield start + self.by
 
 
 def _period(told: tuple[Any, ...], zone: tzinfo) -> Occasion:
     starts, ends = told
-    begin = _instant(starts, zone)
-    return Occasion(begin, begin + ends if isinstance(ends, timedelta) else _instant(ends, zone))
+    begin = _instant(in_our_time(starts), zone)
+    return Occasion(begin, in_our_time(begin + ends if isinstance(ends, timedelta) else _instant(ends, zone)))
 
 
 def _instant(told: Any, zone: tzinfo) -> datetime:
     """The instant of a date or time. One that clocks show twice is the first (RFC 5545, 3.3.5)."""
     wall = told if isinstance(told, datetime) else datetime.combine(_date(told), time())
     return (wall if wall.tzinfo else wall.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _decoded(event: Component, name: str) -> Any:
+    return _in_a_known_zone(event.decoded(name), event[name])
+
+
+def _in_a_known_zone(told: Any, written: Component) -> Any:
+    """Give a time, or a period, back. Raises ValueError for a zone that icalendar does not know, and leaves out."""
+    first, zone = told[0] if isinstance(told, tuple) else told, written.params.get("TZID")
+    if zone and isinstance(first, datetime) and first.tzinfo is None:
+        raise ValueError(f'it is written in the zone "{str(zone)[:60]}", which nothing describes')
+    return told
 
 
 def _date(told: Any) -> date:

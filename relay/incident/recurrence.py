@@ -27,6 +27,13 @@ _ENDS = 9999
 """The last year of Python's calendar."""
 _DAY, _WEEK = timedelta(days=1), timedelta(weeks=1)
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_FORBIDDEN = {
+    "DAILY": {"BYWEEKNO", "BYYEARDAY"},
+    "WEEKLY": {"BYWEEKNO", "BYYEARDAY", "BYMONTHDAY"},
+    "MONTHLY": {"BYWEEKNO", "BYYEARDAY"},
+    "YEARLY": set(),
+}
+"""By RFC 5545, 3.3.10."""
 _KEYS = (
     "FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYSETPOS", "BYMONTH", "BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY",
     "BYHOUR", "BYMINUTE", "BYSECOND",
@@ -149,14 +156,25 @@ def _read(text: str) -> dict[str, str]:
         parts[name] = value
     if parts.get("FREQ") not in _FREQUENCIES:
         raise ValueError("write FREQ=DAILY, WEEKLY, MONTHLY or YEARLY")
-    most = 5 if parts["FREQ"] == "MONTHLY" or "BYMONTH" in parts else 53
-    for number in re.findall(r"\d+", parts.get("BYDAY", "")):
-        if not 1 <= int(number) <= most:  # dateutil fails on these, in some months only
-            raise ValueError(f"write numbers from 1 to {most} in BYDAY")
+    _refuse_what_dateutil_makes_something_else_of(parts)
     for name in ("INTERVAL", "COUNT"):
         if name in parts and not re.fullmatch(r"[1-9]\d{0,3}", parts[name]):
             raise ValueError(f"write {name} as a number from 1 to 9999")
     return parts
+
+
+def _refuse_what_dateutil_makes_something_else_of(parts: dict[str, str]) -> None:
+    if wrong := _FORBIDDEN[parts["FREQ"]] & parts.keys():
+        raise ValueError(f"write no {min(wrong)} with FREQ={parts['FREQ']}: RFC 5545 forbids it")
+    if re.search(r"\d", parts.get("BYDAY", "")) and (parts["FREQ"] in ("DAILY", "WEEKLY") or "BYWEEKNO" in parts):
+        raise ValueError("write numbers in BYDAY with FREQ=MONTHLY or YEARLY only, and not beside BYWEEKNO")
+    for name in ("BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"):
+        if re.search(r"(?<!\d)0+(?!\d)", parts.get(name, "")):  # dateutil takes it for every day
+            raise ValueError(f"write numbers from 1 on, or from -1 down, in {name}")
+    most = 5 if parts["FREQ"] == "MONTHLY" or "BYMONTH" in parts else 53
+    for number in re.findall(r"\d+", parts.get("BYDAY", "")):
+        if not 1 <= int(number) <= most:  # dateutil fails on these, in some months only
+            raise ValueError(f"write numbers from 1 to {most} in BYDAY")
 
 
 def _until(text: str, zone: tzinfo) -> datetime:
@@ -175,6 +193,8 @@ def _explicit(parts: dict[str, str], first: datetime) -> dict[str, str]:
     days = {"BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY"} & parts.keys()
     more: dict[str, str] = {}
     match parts["FREQ"]:
+        case "YEARLY" if days == {"BYWEEKNO"}:
+            more = {"BYDAY": _WEEKDAYS[first.weekday()]}
         case "YEARLY" if not days:
             more = {"BYMONTH": str(first.month), "BYMONTHDAY": str(first.day)}
         case "MONTHLY" if not days:

@@ -174,7 +174,9 @@ def _strange(wall: datetime, zone: tzinfo) -> str:
     first, last = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
     if first is None or last is None or first == last:
         return ""
-    return "clocks skip on that day: it is an hour later" if first < last else "clocks show twice on that day"
+    if first < last:
+        return f"clocks skip on that day: it is {spell(last - first)} later"
+    return "clocks show twice on that day"
 
 
 def _owned(recipients: tuple[Recipient, ...], roster: Roster) -> bool:

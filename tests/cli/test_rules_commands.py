@@ -305,6 +305,7 @@ class TestExplain:
             (["a=b", "--at", "9999-12-31T00:00-02:00"], "is too far away: write a year from 1970 to 2999"),
             (["a=b", "--fact", "x=many"], '"many" is not a number'),
             (["a=b", "--fact", "x"], '"x" is not a fact: write name=value'),
+            (["a=b", "--fact", "x=inf"], '"inf" is taken as unknown, as Relay takes it from Prometheus'),
             (["a=b", "--for", "1 fortnight"], "write a duration such as 30s, 5m, 1h30m or 2d"),
             ([], "Missing argument"),
         ],

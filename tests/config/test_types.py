@@ -95,6 +95,10 @@ WRONG = [  # type, what is written, what is said
     (Zone, "../../etc/passwd", "write a time zone"),
     (Zone, "UTC\0", "write a time zone"),
     (Zone, "CEST", "write a time zone"),
+    (Zone, "localtime", "write a time zone"),  # another one on each machine
+    (Zone, "posixrules", "write a time zone"),
+    (Zone, "Factory", "write a time zone"),
+    (Zone, "right/Europe/Berlin", "write a time zone"),  # counts leap seconds
     (Zone, 1, "write a time zone"),
     (TimeOfDay, "9:00", "write a time of day"),
     (TimeOfDay, "24:00", "write a time of day"),

@@ -166,6 +166,18 @@ async def test_a_window_of_another_replica_is_taken_in(relay, tmp_path):
     assert {w["name"]: w["place"] for w in found["windows"]}.get("rack") == "made by bob"
 
 
+async def test_an_end_beyond_the_calendar_is_refused_and_one_that_was_kept_before_ends_nothing(relay):
+    await post(relay, "", body(grace="5m"))
+    for far in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"):
+        status, said = await post(relay, "/rack/end", {"ends": far})
+        assert (status, "write a year from 1970 to 2999" in said["error"]) == (422, True)
+    kept = WindowAct("rack", "amended", "eve", WallClock().now(), {"ends": "9999-12-31T23:59:59+00:00"})
+    await relay.running.sweep._writer.transact(lambda connection: append_act(connection, kept))
+    assert (await post(relay, "", body(name="other")))[0] == 200  # which takes in all that was kept
+    assert relay.running.rules.reload() is None
+    assert (await post(relay, "/rack/end", {}))[0] == 200
+
+
 async def test_what_cannot_be_done_is_refused_in_words(relay):
     assert (await post(relay, "", body(), role="viewer"))[0] == 403
     status, said = await post(relay, "", body(matchers=["a!=b"], zone="Berlin"))

@@ -113,6 +113,28 @@ SPOILT = [
     (CALENDAR.replace("DTSTART:20260107T100000Z", "DTSTART:soon"), 'mend the event "Summer party"'),
     (CALENDAR.replace("DTSTART:20260107T100000Z\n", ""), 'mend the event "Summer party"'),
     (CALENDAR.replace("DTEND:20260107T110000Z", "DTEND:20260107T090000Z"), "it ends before it begins"),
+    # what leaves the calendar, as a vendor's "until further notice" does
+    (CALENDAR.replace("DTEND:20260107T110000Z", "DTEND:99991231T235959Z"), "write a year from 1970 to 2999"),
+    (CALENDAR.replace("DTSTART:20260107T100000Z", "DTSTART:00010101T000000Z"), "write a year from 1970 to 2999"),
+    (CALENDAR.replace("DTEND:20260107T110000Z", "DURATION:P2500000D\nRRULE:FREQ=DAILY"), 'the event "Summer party"'),
+    (
+        CALENDAR.replace("DTEND:20260107T110000Z", "RDATE;VALUE=PERIOD:20260108T100000Z/99991231T235959Z"),
+        "write a year from 1970 to 2999",
+    ),
+    # a zone that nothing describes: taken for the window's own it would be hours off, and nobody would know
+    (
+        CALENDAR.replace("DTSTART:20260107T100000Z", "DTSTART;TZID=Foo/Bar:20260107T100000"),
+        'it is written in the zone "Foo/Bar", which nothing describes',
+    ),
+    (
+        CALENDAR.replace("DTEND:20260107T110000Z", "DTEND;TZID=Foo/Bar:20260107T110000"),
+        'it is written in the zone "Foo/Bar", which nothing describes',
+    ),
+    (
+        CALENDAR.replace("DTEND:20260107T110000Z", "EXDATE;TZID=Foo/Bar:20260107T110000"),
+        'it is written in the zone "Foo/Bar", which nothing describes',
+    ),
+    (CALENDAR.replace("DTEND:20260107T110000Z", "RRULE:FREQ=WEEKLY;BYDAY=2TU"), "write numbers in BYDAY with"),
 ]
 
 
@@ -165,6 +187,13 @@ TOLD = [  # events, and when they are, on clocks in Berlin
         ],
         ["04 02:00 04:00", "12 05:00 06:00", "26 05:00 06:00"],
     ),
+    (  # whole days, and one that is left out by a day, which moves with the others
+        [
+            "DTSTART;VALUE=DATE:20260104\nRRULE:FREQ=WEEKLY;COUNT=4\nEXDATE;VALUE=DATE:20260118",
+            "RECURRENCE-ID;RANGE=THISANDFUTURE;VALUE=DATE:20260111\nDTSTART;VALUE=DATE:20260112",
+        ],
+        ["04 00:00 00:00", "12 00:00 00:00", "26 00:00 00:00"],
+    ),
     (
         [f"{WEEKLY}", f"STATUS:CANCELLED\nRECURRENCE-ID;RANGE=THISANDFUTURE:20260111T010000Z\n{MOVED}"],
         ["04 02:00 04:00"],
@@ -199,6 +228,8 @@ CLOCKS = [  # an event, and when it is, in UTC: Berlin turns forward on 29 March
     ("DTSTART;TZID=Europe/Berlin:20260329T010000\nDTEND;TZID=Europe/Berlin:20260329T040000", "29 00:00 29 02:00"),
     ("DTSTART;TZID=Europe/Berlin:20261025T010000\nDTEND;TZID=Europe/Berlin:20261025T040000", "24 23:00 25 03:00"),
     ("DTSTART;TZID=Europe/Berlin:20261025T010000\nDURATION:PT3H", "24 23:00 25 02:00"),
+    ("DTSTART;TZID=Europe/Berlin:20261024T120000\nDURATION:P1D", "24 10:00 25 11:00"),  # days are the calendar's
+    ("DTSTART;TZID=Europe/Berlin:20261020T120000\nDURATION:P1W", "20 10:00 27 11:00"),
     ("DTSTART;VALUE=DATE:20260329", "28 23:00 29 22:00"),
     ("DTSTART;VALUE=DATE:20261025\nDTEND;VALUE=DATE:20261026", "24 22:00 25 23:00"),
     ("DTSTART;VALUE=DATE:20261024\nDURATION:P2D", "23 22:00 25 23:00"),

@@ -40,7 +40,8 @@ def rules(draw):
         parts["BYDAY"] = joined(days)
     if freq in ("MONTHLY", "YEARLY") and draw(st.booleans()):
         parts["BYMONTHDAY"] = joined(draw(some(st.sampled_from([1, 13, 28, 29, 31, -1]))))
-    if freq == "YEARLY" and not parts.keys() & {"BYMONTH", "BYMONTHDAY"} and draw(st.booleans()):
+    plain = not parts.keys() & {"BYMONTH", "BYMONTHDAY"} and parts.get("BYDAY", "").replace(",", "").isalpha()
+    if freq == "YEARLY" and plain and draw(st.booleans()):
         parts["BYWEEKNO"] = joined(draw(some(st.integers(1, 53))))
     if freq != "DAILY" and draw(st.booleans()):
         parts["BYSETPOS"] = str(draw(st.sampled_from([1, 2, -1])))
@@ -99,6 +100,30 @@ def test_cron_comes_as_written():
 def test_an_until_is_in_the_zone_in_utc_or_a_whole_day(until, last):
     rule = Rule(f"FREQ=DAILY;UNTIL={until}", datetime(2026, 1, 1), BERLIN)
     assert f"{list(rule.between(datetime(2026, 1, 1), datetime(2027, 1, 1)))[-1]:%d %H:%M}" == last
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("FREQ=WEEKLY;BYDAY=2TU", "write numbers in BYDAY with FREQ=MONTHLY or YEARLY only"),
+        ("FREQ=DAILY;BYDAY=1SU", "write numbers in BYDAY with FREQ=MONTHLY or YEARLY only"),
+        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=-1MO", "and not beside BYWEEKNO"),
+        ("FREQ=MONTHLY;BYMONTHDAY=0", "write numbers from 1 on, or from -1 down, in BYMONTHDAY"),
+        ("FREQ=YEARLY;BYYEARDAY=100,-0", "in BYYEARDAY"),
+        ("FREQ=WEEKLY;BYMONTHDAY=15", "write no BYMONTHDAY with FREQ=WEEKLY: RFC 5545 forbids it"),
+        ("FREQ=MONTHLY;BYYEARDAY=100", "write no BYYEARDAY with FREQ=MONTHLY"),
+        ("FREQ=DAILY;BYWEEKNO=2", "write no BYWEEKNO with FREQ=DAILY"),
+    ],
+)
+def test_what_the_standard_forbids_is_refused_and_not_taken_for_something_that_comes_more_often(text, problem):
+    with pytest.raises(ValueError, match=problem):
+        Rule(text, datetime(2026, 1, 1), BERLIN)
+
+
+def test_a_rule_by_weeks_comes_on_the_day_of_the_week_of_its_first_start():
+    rule = Rule("FREQ=YEARLY;BYWEEKNO=20", datetime(2026, 5, 12, 22), BERLIN)  # a Tuesday
+    found = list(rule.between(datetime(2026, 1, 1), datetime(2028, 1, 1)))
+    assert found == [datetime(2026, 5, 12, 22), datetime(2027, 5, 18, 22)]
 
 
 def test_a_rule_of_long_ago_keeps_its_step():

@@ -84,6 +84,17 @@ def test_a_handover_that_clocks_skip_or_repeat_is_found(since, said):
     assert [one for one in found(text=BERLIN, since="2026-06-01T00:00") if one[0] == "clocks"] == []
 
 
+@pytest.mark.parametrize(
+    ("zone", "at", "day", "later"),
+    [("Europe/Berlin", "02:30", "2026-03-29", "1h"), ("Australia/Lord_Howe", "02:15", "2026-10-04", "30m")],
+)
+def test_how_much_later_a_handover_is_that_clocks_skip(zone, at, day, later):
+    text = RULES.replace("first: {zone: UTC,", f"first: {{zone: {zone}, every: 1d, handover: {{at: '{at}'}},")
+    begin = utc(f"{day}T00:00") - timedelta(days=2)
+    [said] = [one.text for one in gaps(rules(text), begin, begin + timedelta(days=4)) if one.kind == "clocks"]
+    assert f"clocks skip on that day: it is {later} later" in said
+
+
 def test_a_turn_in_which_clocks_change_is_longer_and_a_change_of_the_rotation_is_no_change_of_clocks():
     weekly = RULES.replace("first: {zone: UTC,", "first: {zone: Europe/Berlin,")
     [(_, where, starts, _)] = [one for one in found(text=weekly, since="2026-03-20T00:00") if one[0] == "clocks"]
