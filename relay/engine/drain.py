@@ -210,11 +210,11 @@ class _Work:
         told = {a.key: every[a.key] for a in alerts if a.key in every}
         known = {key: one for key, one in told.items() if one.incident or not one.alert.firing}
         self._let_go(every)
-        sorted_ = sort(alerts, known, self.told_at)
+        sorted_ = sort(alerts, known, self.told_at, asked=webhook.asked)
         self._counts.update({kind.value: len(told) for kind, told in sorted_.items() if told})
         for alert in sorted_[Difference.DUPLICATE]:
             if _later(alert, known[alert.key].alert):  # nobody has told that it fired again: what is older is late
-                self._told.append((alert, known[alert.key].incident))
+                self._told.append((alert, ""))
         # an end may be decided before its beginning, which another replica holds: then the two meet at its row
         self._told += [(alert, "") for alert in sorted_[Difference.UNKNOWN_END]]
         touched = self._placed(sorted_)

@@ -119,7 +119,7 @@ class FollowUp:
 
 
 def _some(connection: Connection, before: int | None) -> list[Incident]:
-    return list_incidents(connection, ("triggered", "acknowledged"), TOGETHER, before, alerts=False)
+    return list_incidents(connection, ("held", "triggered", "acknowledged"), TOGETHER, before, alerts=False)
 
 
 def _chosen(open_: Mapping[str, Sequence[Ring]], times: int) -> list[Ring]:

@@ -33,19 +33,22 @@ def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: date
     for one, id_ in told.items():
         incident = transaction.incidents.get(id_)
         ring = _ring(incident, one.key) if incident else None
-        if incident is None or ring is None or incident.phase not in ("triggered", "acknowledged"):
+        if incident is None or ring is None or incident.phase not in ("held", "triggered", "acknowledged"):
             continue
         log.info("news of a page", incident=incident.id, target=ring.target, what=one.what)
         if one.what != "acknowledged":
             _close(transaction, incident, ring, one, rules, now)
-        elif incident.phase == "triggered":
+        elif incident.phase != "acknowledged":
             submit(transaction, incident.id, Acknowledged(one.by, via=ring.key), rules, now)
 
 
 def _close(transaction: Transaction, incident: Incident, ring: Ring, news: News, rules: Rules, now: datetime) -> None:
     alone = news.what == "timed_out"  # nobody says that it is over
-    if alone and incident.phase == "triggered":  # the escalation goes on as it was, so that it comes to the next level
-        if ring.round == incident.round and (ring.again_at is None or now - ring.again_at >= _patience(ring)):
+    if (
+        alone and incident.phase != "acknowledged"
+    ):  # the escalation goes on as it was, so that it comes to the next level
+        due = ring.again_at is None or now - ring.again_at >= _patience(ring)
+        if incident.phase == "triggered" and ring.round == incident.round and due:
             submit(transaction, incident.id, Paged(ring.once_more(now), instead_of=ring.key), rules, now)
         return
     over = Resolved(f"closed in {ring.target}", news.by, via=ring.key)

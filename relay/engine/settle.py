@@ -36,7 +36,11 @@ class Answer:
 def settle(transaction: Transaction, answers: Sequence[Answer], rules: Rules, now: datetime) -> None:
     """Take answers in. An errand that somebody else has finished meanwhile is left alone."""
     again = [answer for answer in answers if isinstance(answer.said, Again)]
+    # who ends a page holds its incident: that is waited for, so that the end is seen, and the page not tried again
+    transaction.incidents.load({answer.errand.incident for answer in again} - {""}, alerts=False)
     for answer in again:
+        if answer.errand.until <= now:
+            continue  # its claim has ended: it is due by itself, or another process carries it out
         assert isinstance(answer.said, Again)
         wait = answer.said.after or back_off(answer.errand.ref, answer.errand.attempts)
         transaction.outbox.postpone(answer.errand.ref, now + wait)

@@ -27,7 +27,7 @@ from relay.incident.events import (
     Undeliverable,
     WouldJump,
 )
-from relay.incident.fallback import stands_in
+from relay.incident.fallback import answered, is_instead, stands_in
 from relay.incident.holding import paused
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
@@ -59,7 +59,7 @@ def react(
             held = list(paused(incident, windows, now)) if isinstance(event, AckExpired) else ()
             yield from held or _begin(incident, plan, roster, now)
         case DeadlineMissed("escalation/acknowledgement"):
-            if incident.phase == "acknowledged" and incident.alerts:
+            if incident.phase == "acknowledged":
                 yield from _expire(incident, plan, now)
         case DeadlineMissed(name) if name.startswith(AFTER):
             yield from _follow_jumps(incident, plan, roster, now, duration(name.removeprefix(AFTER)))
@@ -92,13 +92,14 @@ def _answered(incident: Incident, event: Event, plan: Plan, now: datetime) -> It
 
 
 def _asks(incident: Incident, key: str) -> bool:
-    """Whether it is a page of the levels that are being asked, and not of an episode before, or of a window."""
-    return any(ring.key == key and ring.round == incident.round and ring.step >= 0 for ring in incident.rings)
+    """Whether it is a page of the levels that are being asked: not of an episode before, a window, or a fallback."""
+    asked = any(ring.key == key and ring.round == incident.round and ring.step >= 0 for ring in incident.rings)
+    return asked and not is_instead(incident, key)
 
 
 def _expire(incident: Incident, plan: Plan, now: datetime) -> Iterator[Event | Effect]:
     """Stop believing an answer, and close the pages that it was given to; a silence at the source is an answer too."""
-    if incident.muted_by and plan.ack_expires is not None:
+    if (incident.muted_by or not incident.alerts) and plan.ack_expires is not None:
         yield DeadlineSet(ACKNOWLEDGEMENT, now + plan.ack_expires)
         return
     why = f"the acknowledgement by {incident.acknowledged_by} has expired: people are asked again"
@@ -145,7 +146,7 @@ def _passes(incident: Incident, plan: Plan, key: str, target: str, covered: Coll
 
 def _was_asked_last(incident: Incident, plan: Plan, key: str) -> bool:
     """Whether the refused page leaves nobody rung at the level that was asked last. The last resort is never passed."""
-    if incident.phase != "triggered" or incident.step >= len(plan.levels):
+    if answered(incident, key) or incident.step >= len(plan.levels):
         return False
     this_level = f"{_prefix(incident)}{incident.round}/{_level_name(plan, incident.step)}/"
     still_rung = any((ring.round, ring.step) == (incident.round, incident.step) for ring in incident.rings)

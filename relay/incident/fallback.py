@@ -48,7 +48,7 @@ def react(
             for ring in late:
                 fallback = fallbacks[ring.target]
                 yield from _instead(incident, ring, fallback, f"has not taken the page for {spell(fallback.after)}")
-        case Undeliverable("Page", key, target) if target in fallbacks and not _answered(incident):
+        case Undeliverable("Page", key, target) if target in fallbacks and not answered(incident, key):
             yield from (DeadlineMet(name) for name in incident.deadlines if name == _deadline(key))
             refused = [ring for ring in incident.refused if ring.key == key]
             for ring in refused:
@@ -62,6 +62,11 @@ def stands_in(incident: Incident, key: str, target: str, covered: Collection[str
     return target in covered and not any(ring.key.startswith(f"{key}>") for ring in incident.refused)
 
 
+def is_instead(incident: Incident, key: str) -> bool:
+    """Whether a page is a fallback's, that was asked for instead of another."""
+    return any(key.startswith(f"{ring.key}>") for ring in (*incident.rings, *incident.refused))
+
+
 def _instead(incident: Incident, ring: Ring, fallback: Fallback, why: str) -> Iterator[Event]:
     """The same page through the fallback, under a key of its own; once."""
     key = f"{ring.key}>{fallback.target}"
@@ -70,9 +75,12 @@ def _instead(incident: Incident, ring: Ring, fallback: Fallback, why: str) -> It
         yield Paged(replace(ring, target=fallback.target, key=key, user="", because=because))
 
 
-def _answered(incident: Incident) -> bool:
-    """Whether nobody need be asked any more."""
-    return incident.phase == "acknowledged" and incident.plan is not None and incident.plan.until == "acknowledged"
+def answered(incident: Incident, key: str) -> bool:
+    """Whether nobody need hear of a page any more: somebody has answered, and not called further people in since."""
+    if incident.phase != "acknowledged" or incident.plan is None or incident.plan.until != "acknowledged":
+        return False
+    rings = (*incident.rings, *incident.refused)
+    return not any(ring.key == key and (ring.round, ring.step) > incident.answered for ring in rings)
 
 
 def _deadline(key: str) -> str:

@@ -90,6 +90,8 @@ class Incident:
     """The level last asked, counted from 0; the number of levels stands for the last resort."""
     first_round: int = 0
     """The round with which people were asked anew: after a hold, or an answer that has expired."""
+    answered: tuple[int, int] = (-1, -1)
+    """Round and level that were asked last when somebody answered."""
     would_jump: int = -1
     """The farthest level that a jump in shadow would have rung, were it enforced."""
     rings: tuple[Ring, ...] = ()
@@ -250,7 +252,7 @@ def _moved(incident: Incident, event: Event, now: datetime) -> Incident:
         case WouldJump(to):
             return incident.but(would_jump=to)
         case Acknowledged(by):
-            return incident.but(acknowledged_at=now, acknowledged_by=by)
+            return incident.but(acknowledged_at=now, acknowledged_by=by, answered=(incident.round, incident.step))
         case AckExpired():
             # a pager still shows its page as answered: what it says of that one must not count for the next
             anew = incident.round + 1

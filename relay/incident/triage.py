@@ -70,24 +70,27 @@ class Place:
         return Opened(self.group, plan, found.would)
 
 
-def compare(known: Known | None, told: Alert, told_at: datetime) -> Difference:
+def compare(known: Known | None, told: Alert, told_at: datetime, *, asked: bool = False) -> Difference:
     """Say what a told alert changes, given what is known of it; `told_at` is when its message came.
 
     Replicas decide messages out of order: a firing is over whose message came before that of an end of nothing known.
-    Any other that seems to have come earlier may fire again under a clock that was set back: it is in doubt.
+    Any other that seems to have come earlier may fire again under a clock that was set back: it is in doubt. The same
+    clock, or a second Prometheus, may tell of an earlier start: what fires then fires, and an end later than the start
+    that is known ends it, unless Relay has made the message itself, of what it knew when it `asked` the source.
     """
     if known is None:
         return Difference.FIRED if told.firing else Difference.UNKNOWN_END
-    was = known.alert
-    if _older(told, was):
-        return Difference.STALE
+    was, older = known.alert, _older(told, known.alert)
     if was.firing:
+        if older:
+            return Difference.RESOLVED if _outlasts(told, was) and not asked else Difference.STALE
         return _while_firing(was, told)
     if not told.firing:
-        return Difference.DUPLICATE
-    if told.starts_at is not None and told.starts_at == was.starts_at:
-        if not known.incident and timedelta() < known.told_at - told_at < OVERTAKEN_WITHIN:
-            return Difference.OVERTAKEN
+        return Difference.STALE if older else Difference.DUPLICATE
+    same = told.starts_at is not None and told.starts_at == was.starts_at
+    if same and not known.incident and timedelta() < known.told_at - told_at < OVERTAKEN_WITHIN:
+        return Difference.OVERTAKEN
+    if same or older:
         return Difference.ECHOED if told_at - known.told_at <= ECHO_WITHIN else Difference.FIRED
     return Difference.FIRED
 
@@ -103,6 +106,10 @@ def _older(told: Alert, was: Alert) -> bool:
     return told.starts_at is not None and was.starts_at is not None and told.starts_at < was.starts_at
 
 
+def _outlasts(told: Alert, was: Alert) -> bool:
+    return told.ends_at is not None and was.starts_at is not None and told.ends_at > was.starts_at
+
+
 def is_watchdog(alert: Alert, rules: Rules) -> bool:
     """Say whether the alert only proves that alerting works."""
     return bool(rules.watchdog) and all_match(rules.watchdog, alert.labels)
@@ -115,9 +122,11 @@ def place(alert: Alert, rules: Rules) -> Place:
     return Place(routing.group_key(destination.policy, labels), labels, destination, rules)
 
 
-def sort(told: tuple[Alert, ...], known: Mapping[AlertKey, Known], told_at: datetime) -> dict[Difference, list[Alert]]:
+def sort(
+    told: tuple[Alert, ...], known: Mapping[AlertKey, Known], told_at: datetime, *, asked: bool = False
+) -> dict[Difference, list[Alert]]:
     """Sort the alerts of one message by what they change; an alert told of twice in it counts once, the last time."""
     sorted_: dict[Difference, list[Alert]] = {difference: [] for difference in Difference}
     for alert in {alert.key: alert for alert in told}.values():
-        sorted_[compare(known.get(alert.key), alert, told_at)].append(alert)
+        sorted_[compare(known.get(alert.key), alert, told_at, asked=asked)].append(alert)
     return sorted_

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from operator import itemgetter
@@ -40,6 +40,11 @@ _INSERT = Prepared(
 _row, _earlier, _end = tables.outbox.c, tables.outbox.alias("earlier"), tables.outbox.alias("end")
 _OVER = exists().where(_end.c.key == _row.key, _end.c.id > _row.id, _end.c.kind == "ResolvePage")
 """Whether the end of the page is to be told: then nothing else is said of it any more."""
+_ANSWERED = and_(
+    _row.kind.in_(("Page", "UpdatePage")),
+    exists().where(_end.c.key == _row.key, _end.c.id > _row.id, _end.c.kind == "AcknowledgePage"),
+)
+"""Whether it is to be told that somebody has answered: then nobody is rung any more."""
 _NOW = bindparam("now", type_=BigInteger)
 _first = select(func.min(_row.target).label("target")).cte("some", recursive=True)
 _TARGETS = Prepared(
@@ -134,10 +139,10 @@ class Outbox:
             self._overtake(now, [e.key for e in closing if isinstance(e, UpdatePage)], ("UpdatePage",))
         over = {effect.key for effect in closing if isinstance(effect, ResolvePage)}
         unsaid = {effect.key for _, _, effect in asked if isinstance(effect, Page)}  # nobody knows of it yet
-        spoken_of = {effect.key for effect in closing}
+        spoken_of = {e.key for e in closing if not (isinstance(e, UpdatePage) and e.key in unsaid)}
         rows, claimed, left = [], [], Left.NOTHING
         taken: Counter[str] = Counter()
-        for incident, severity, effect in sorted(asked, key=itemgetter(1)):
+        for incident, severity, effect in sorted(_folded(asked, unsaid), key=itemgetter(1)):
             if effect.key in over and (effect.key in unsaid or not isinstance(effect, ResolvePage)):
                 continue
             errand = Errand(random.getrandbits(63), incident, effect, 0, now, now + lease)
@@ -217,8 +222,8 @@ class Outbox:
             self.connection.execute(delete(tables.outbox).where(row.key.in_(refused), news))
 
     def postpone(self, ref: int, until: datetime) -> None:
-        """Try an effect again later; what was to be said of a page that is over by now is not said again."""
-        self.connection.execute(delete(tables.outbox).where(_row.ref == ref, _row.key != "", _OVER))
+        """Try an effect again later; what was to be said of a page that is over, or answered, by now is not."""
+        self.connection.execute(delete(tables.outbox).where(_row.ref == ref, _row.key != "", or_(_OVER, _ANSWERED)))
         self.connection.execute(
             update(tables.outbox)
             .where(tables.outbox.c.ref == ref)
@@ -235,6 +240,21 @@ class Outbox:
         """Let go of every claim: at the start of a process that shares its database with no other."""
         self.connection.execute(delete(tables.outbox).where(_row.claimed, _row.key != "", _OVER))
         self.connection.execute(update(tables.outbox).where(tables.outbox.c.claimed).values(claimed=False, due_at=now))
+
+
+def _folded(asked: Sequence[tuple[str, int, Effect]], unsaid: Collection[str]) -> list[tuple[str, int, Effect]]:
+    """Let a page that nobody knows of yet say at once what was to be said of it next: news must not go before it."""
+    news = {e.key: (severity, e.notice) for _, severity, e in asked if isinstance(e, UpdatePage) and e.key in unsaid}
+    if not news:
+        return list(asked)
+    folded: list[tuple[str, int, Effect]] = []
+    for incident, severity, effect in asked:
+        worst, notice = news.get(effect.key, (severity, None))
+        if notice is not None and isinstance(effect, Page):
+            folded.append((incident, worst, replace(effect, notice=notice)))
+        elif notice is None or not isinstance(effect, UpdatePage):
+            folded.append((incident, severity, effect))
+    return folded
 
 
 def _write(errand: Errand, severity: int, due_at: datetime, *, claimed: bool) -> dict[str, Any]:

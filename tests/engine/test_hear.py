@@ -297,3 +297,23 @@ async def test_however_many_are_open_the_oldest_is_among_them(world, asking, mon
     ask, pagers, _ = asking
     await ask()
     assert set(pagers["pd-ada"].asked) == {f"INC-{n}/1.0/L1/first" for n in range(1, 10)}
+
+
+WINDOW = """
+  - {name: mail, reason: r, owner: o, zone: UTC, cron: "0 12 * * *", duration: 2h, matchers: [service=checkout],
+     redirect: pd-noc}
+"""
+
+
+@pytest.mark.parametrize(("what", "phase"), [("acknowledged", "acknowledged"), ("closed", "resolved")])
+def test_an_answer_to_a_redirected_page_counts(database, what, phase):
+    world = World(database, rules(windows=WINDOW)).post(told()).paged("pd-noc")
+    hears(world, News("INC-1/1.0/window/pd-noc", what, "Noc"))
+    assert world.only().phase == phase
+
+
+def test_a_redirected_page_that_was_closed_at_the_pager_rings_no_more(database):
+    world = World(database, rules(windows=WINDOW)).post(told()).paged("pd-noc")
+    hears(world, News("INC-1/1.0/window/pd-noc", "closed", "Noc")).took()
+    world.post(told("Other")).after(seconds=11)
+    assert [type(e).__name__ for e in world.took() if e.key == "INC-1/1.0/window/pd-noc"] == []

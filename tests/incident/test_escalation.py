@@ -7,6 +7,7 @@ from playbook import NOON, RULES, AcknowledgePage, Playbook, ResolvePage, Update
 from relay.incident.events import (
     Acknowledged,
     AlertsMuted,
+    AlertsTruncated,
     Assessed,
     Delivered,
     Escalated,
@@ -254,3 +255,11 @@ class TestAckExpires:
 
     def test_what_is_over_wakes_nobody(self, story):
         story.when(Acknowledged("ana")).ends(CRITICAL).after(hours=5).paged()
+
+
+def test_an_answer_expires_also_when_for_a_while_nothing_was_told_to_fire():
+    made = rules(RULES.replace("    last_resort:", "    ack_expires: 20m\n    last_resort:"))
+    story = Playbook(made).fires().when(AlertsTruncated("g", 3)).when(Acknowledged("ada"))
+    story.ends().after(minutes=21).fires(an_alert("Other")).when(AlertsTruncated("g", 0))
+    story.after(hours=10)
+    assert story.incident.phase == "triggered"

@@ -2,9 +2,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from playbook import AcknowledgePage, Playbook, ResolvePage, rules
+from playbook import RULES, AcknowledgePage, Playbook, ResolvePage, rules
 
-from relay.incident.events import Acknowledged, Delivered, Escalated, Paged, Undeliverable
+from relay.incident.events import Acknowledged, Delivered, Escalated, Paged, SeveritySet, Undeliverable
 from relay.incident.fallback import Fallback
 
 MINUTE = timedelta(minutes=1)
@@ -114,3 +114,20 @@ def test_when_the_fallback_has_refused_before_the_target_does_the_next_level_is_
 
 def test_nobody_is_asked_instead_of_a_refused_page_when_somebody_has_answered(story):
     story.when(Acknowledged("ada", via="elsewhere")).when(Undeliverable("Page", FIRST, "pd-ada", "no")).paged()
+
+
+REFUSED = Undeliverable("Page", "INC-1/1.0/L2/second", "pd-bob", "403: no such key")
+
+
+@pytest.mark.parametrize(("fallbacks", "whom"), [({}, "L3:pd-chen"), ({"pd-bob": Fallback("pd-noc")}, "L2:pd-noc")])
+@pytest.mark.parametrize("called", [Escalated("ada"), SeveritySet("ada", 1, "all is down")])
+def test_who_is_called_in_after_an_answer_and_refuses_is_made_up_for(called, fallbacks, whom):
+    story = Playbook(replace(rules(), fallbacks=fallbacks)).fires().paged("L1:pd-ada").when(Acknowledged("ada"))
+    story.when(called).paged("L2:pd-bob").when(REFUSED).paged(whom)
+
+
+def test_where_the_provider_escalates_a_fallback_that_took_the_page_asks_nobody():
+    text = RULES.replace("    last_resort:", "    escalation: provider\n    last_resort:")
+    story = Playbook(replace(rules(text), fallbacks={"pd-ada": Fallback("og-dba")})).fires().paged("L1:pd-ada")
+    story.after(minutes=1).paged("L1:og-dba").when(Delivered("INC-1/1.0/L1/first>og-dba", "og-dba"))
+    story.after(minutes=4).paged("L2:pd-bob")

@@ -193,7 +193,10 @@ TABLE = [  # known, told, difference
     (an(FIRST, SECOND), an(FIRST, START), "duplicate"),  # another end of the same firing
     (an(FIRST, SECOND), an(FIRST), "echoed"),
     (an(FIRST, SECOND), an(SECOND), "fired"),
-    (an(SECOND, START), an(FIRST), "stale"),
+    # a clock that was set back, or a second Prometheus: what fires now fires, whatever it says of its start
+    (an(SECOND, START), an(FIRST), "echoed"),
+    (an(SECOND, START), an(FIRST, SECOND), "stale"),
+    (an(SECOND), an(FIRST, START), "resolved"),
     (an(None), an(None), "duplicate"),
     (an(None), an(FIRST), "changed"),
     (an(None, SECOND), an(None), "fired"),  # no start proves nothing: better once too often
@@ -205,6 +208,16 @@ TABLE = [  # known, told, difference
 def test_what_a_told_alert_changes(was, told, difference):
     known = was and Known(was, "INC-1", START - timedelta(minutes=1))
     assert compare(known, told, START) is Difference(difference)
+
+
+def test_what_fires_long_after_an_end_is_no_echo_though_its_start_is_earlier():
+    known = Known(an(SECOND, START), "INC-1", START - timedelta(minutes=6))
+    assert compare(known, an(FIRST), START) is Difference.FIRED
+
+
+def test_an_end_that_relay_itself_concludes_is_that_of_the_firing_it_asked_about():
+    known = Known(an(SECOND), "INC-1", START - timedelta(minutes=1))
+    assert compare(known, an(FIRST, START), START, asked=True) is Difference.STALE
 
 
 def test_of_an_alert_that_a_message_lists_twice_the_last_counts():

@@ -53,7 +53,7 @@ class Message:
 
 
 class Ledger:
-    """What has been told, by the plainest rules: an older start says nothing, else the last word counts."""
+    """What has been told, by the plainest rules: the last word counts; an older start says only that it fires again."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[datetime, bool]] = {}
@@ -62,7 +62,8 @@ class Ledger:
         for alert in json.loads(body)["alerts"]:
             name, firing = alert["fingerprint"], alert["status"] == "firing"
             starts_at = datetime.fromisoformat(alert["startsAt"])
-            if name in self._last and starts_at < self._last[name][0]:
+            last, fired = self._last.get(name, (starts_at, False))
+            if starts_at < last and (fired or not firing):
                 continue
             self._last[name] = (starts_at, firing)
 
