@@ -55,6 +55,16 @@ def test_an_expression_is_sound_and_of_metrics_that_exist(expression, exposed):
         assert {label.strip() for label in labels.split(",")} <= known
 
 
+def test_what_an_alert_counts_is_there_before_it_has_happened():
+    """To Prometheus a counter that is first seen at 1 has not increased: the first refusal ever would alert nobody."""
+    metrics = Metrics()
+    metrics.know(targets=["pd"], policies=["p"], sources=["prod"])
+    shown = re.findall(r"^(\w+)(?:\{(.*)\})? 0\.0$", generate_latest(metrics.registry).decode(), re.MULTILINE)
+    alerts = " ".join(rule.values[0] for rule in expressions() if rule.id.startswith("Relay"))
+    for name, _, label in re.findall(r'increase\((\w+)(\{(\w+="\w+")\})?\[', alerts):
+        assert [labels for found, labels in shown if found == name and label in labels], name
+
+
 def test_what_is_named_here_is_shown_by_a_scrape(exposed):
     """The names above are those of the text format, not of the library's objects."""
     shown = {family.name for family in text_string_to_metric_families(generate_latest(Metrics().registry).decode())}

@@ -19,6 +19,7 @@ from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RuleFile
 from relay.engine.scenario import ScenarioFile
 from relay.http.app import ROUTES
+from relay.incident.lifecycle import AWAKE
 from relay.integrations import TARGETS
 from synthetic.checks import ProbeFile
 from synthetic.cli import main as synthetic
@@ -178,3 +179,8 @@ def test_every_page_is_linked_from_the_index_and_every_link_leads_somewhere() ->
 
 def test_the_life_of_an_incident_is_up_to_date() -> None:
     assert LIFECYCLE.read_text(encoding="utf-8") == lifecycle_page(), "run: python -m tests.docs_lifecycle"
+
+
+def test_every_concern_is_explained() -> None:
+    missing = {concern for awake in AWAKE.values() for concern in awake if f"- `{concern}`:" not in text("design.md")}
+    assert not missing

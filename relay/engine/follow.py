@@ -16,6 +16,7 @@ from relay.engine.writer import Writer
 from relay.incident.decide import Rules
 from relay.incident.events import Event
 from relay.incident.incident import Incident
+from relay.incident.lifecycle import RINGING
 from relay.incident.plan import Ring
 from relay.integrations.courier import Again, Courier, Never
 from relay.integrations.news import News, Tells
@@ -119,7 +120,7 @@ class FollowUp:
 
 
 def _some(connection: Connection, before: int | None) -> list[Incident]:
-    return list_incidents(connection, ("held", "triggered", "acknowledged"), TOGETHER, before, alerts=False)
+    return list_incidents(connection, RINGING, TOGETHER, before, alerts=False)
 
 
 def _chosen(open_: Mapping[str, Sequence[Ring]], times: int) -> list[Ring]:

@@ -9,6 +9,7 @@ from relay.engine.submit import submit
 from relay.incident.decide import Rules
 from relay.incident.events import Acknowledged, Paged, Reopened, Resolved
 from relay.incident.incident import Incident
+from relay.incident.lifecycle import RINGING
 from relay.incident.plan import Ring
 from relay.integrations.fitting import fold_key
 from relay.integrations.news import News
@@ -33,7 +34,7 @@ def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: date
     for one, id_ in told.items():
         incident = transaction.incidents.get(id_)
         ring = _ring(incident, one.key) if incident else None
-        if incident is None or ring is None or incident.phase not in ("held", "triggered", "acknowledged"):
+        if incident is None or ring is None or incident.phase not in RINGING:
             continue
         log.info("news of a page", incident=incident.id, target=ring.target, what=one.what)
         if one.what != "acknowledged":

@@ -35,6 +35,7 @@ log = structlog.get_logger()
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+OUTCOMES = ("done", "again", "never")
 _SHADOWS = {WouldHold: "window", WouldAssess: "severity", WouldJump: "jump"}
 
 
@@ -228,6 +229,16 @@ class Metrics:
         )
         registry.register(LOST)
         self.build = Info("relay_build", "The version that runs.", registry=registry)
+
+    def know(self, *, targets: Iterable[str] = (), policies: Iterable[str] = (), sources: Iterable[str] = ()) -> None:
+        """Show as 0 what may be counted some day: to Prometheus, a counter first seen at 1 has not increased."""
+        for target in targets:
+            for outcome in OUTCOMES:
+                self.deliveries.labels(target, outcome)
+        for policy in policies:
+            self.exhausted.labels(policy)
+        for source in sources:
+            self.quarantined.labels(source)
 
     def turned(self, turned: Turned, seconds: float) -> None:
         """Count what a turn has brought."""

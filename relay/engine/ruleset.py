@@ -270,6 +270,7 @@ class RulesInUse:
         self._all = {**self._ruleset.couriers, **self._extra}
         self._limits = {name: target.per_minute for name, target in self._ruleset.targets.items()}
         self._join_windows(self._acts, self._calendars)
+        self._metrics.know(targets=self._all, policies=self._ruleset.rules.policies)
         self._metrics.reload_ok.set(1)
         self._metrics.reload_at.set(self._clock.now().timestamp())
         for warning in self._ruleset.warnings:

@@ -102,6 +102,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     """Start the service; when the context ends, take no more, finish what is under way, and stop."""
     settings.check_secrets()
     metrics = Metrics()
+    metrics.know(sources=settings.sources)
     access, pagers = read_access(settings), read_pagers(settings)
     rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
     writer = Writer(open_database(settings.database_url()))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from relay.incident.alert import Alert
 from relay.incident.incident import Incident
-from relay.incident.lifecycle import possible
+from relay.incident.lifecycle import RINGING, possible
 from relay.incident.severity import SeverityLevel, spell_level
 from relay.incident.telling import tell
 from relay.incident.wording import title
@@ -256,7 +256,7 @@ def _fields(incident: Incident, now: datetime, waiting: Mapping[str, int] | None
                 because=r.because,
                 tries=waiting.get(r.key) if waiting else None,
             )
-            for r in (incident.rings if incident.phase in ("triggered", "acknowledged") else ())
+            for r in (incident.rings if incident.phase in RINGING else ())
         ],
         "can": possible(incident.phase),
     }

@@ -8,7 +8,7 @@ from datetime import datetime
 from relay.config.matchers import Matcher
 from relay.incident import escalation, fallback, holding, paging, resolution, severity
 from relay.incident.catalog import Catalog
-from relay.incident.effects import AcknowledgePage, Announce, Effect, Measure, Page, ResolvePage, UpdatePage
+from relay.incident.effects import Effect
 from relay.incident.events import Event
 from relay.incident.fallback import Fallback
 from relay.incident.incident import Incident, apply
@@ -22,8 +22,6 @@ from relay.incident.severity import Scale
 
 ENOUGH = 1_000
 """Events that one event may lead to. More is a loop between two concerns, and a bug."""
-
-_EFFECTS = (Page, UpdatePage, AcknowledgePage, ResolvePage, Announce, Measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def decide(incident: Incident, event: Event, rules: Rules, now: datetime) -> Dec
         happened.append(event)
         assert len(happened) <= ENOUGH, f"{type(happened[0]).__name__} never settles: {happened[-3:]}"
         for consequence in _consequences(incident, event, rules, now):
-            if isinstance(consequence, _EFFECTS):
+            if isinstance(consequence, Effect):
                 effects.append(consequence)
             else:
                 pending.append(consequence)

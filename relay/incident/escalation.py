@@ -33,12 +33,8 @@ from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
 from relay.incident.oncall import Roster, reach
 from relay.incident.plan import Jump, Plan, Recipient, Ring
-from relay.incident.policy import ACKNOWLEDGEMENT, LAST_RESORT
+from relay.incident.policy import ACKNOWLEDGEMENT, AFTER, LAST_RESORT
 from relay.incident.severity import LEAST, spell_level
-
-AFTER = "escalation/after-"
-"""How the deadlines of jumps begin, that wait for a time since people were needed."""
-
 
 REACTS_TO = frozenset(
     {Triggered, DeadlineMissed, Escalated, Assessed, Delivered, Undeliverable, Acknowledged, AckExpired}

@@ -33,14 +33,13 @@ from relay.incident.incident import Incident
 from relay.incident.maintenance import Hold, Windows, hushes, pauses, shadowed
 from relay.incident.occasions import Series, state
 from relay.incident.plan import Ring
+from relay.incident.policy import REDIRECTED
 from relay.incident.recurrence import Weekly
 from relay.incident.severity import LEAST, Scale, spell_level
 
 LOOK = "holding/look"
 PAUSE = "holding/pause"
 """When a window may open that sends home those who were asked."""
-REDIRECTED = "window"
-"""The level of a page that a window has redirected."""
 DOUBT_FOR = timedelta(minutes=1)
 """How long a firing that may be an echo waits for the resolve that would prove it (see triage)."""
 FACTS_WAIT = timedelta(seconds=5)

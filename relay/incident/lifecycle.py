@@ -98,6 +98,9 @@ AWAKE: dict[str, frozenset[str]] = {
 }
 """The concerns that react in each phase; the others let the event pass, and their deadlines go."""
 
+RINGING = ("held", "triggered", "acknowledged")
+"""Phases in which pages are open at their targets; in `held`, that of a window which pages somebody instead."""
+
 
 class NotNow(Exception):
     """The event cannot happen in this phase. The message says what can."""

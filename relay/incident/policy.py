@@ -12,6 +12,11 @@ from relay.incident.severity import LEAST, SeverityLevel, Threshold
 
 LAST_RESORT = "last resort"
 ACKNOWLEDGEMENT = "escalation/acknowledgement"
+AFTER = "escalation/after-"
+"""How the deadlines of jumps begin, that wait for a time since people were needed."""
+REDIRECTED = "window"
+"""The level of a page that a window has redirected."""
+_OWN = (LAST_RESORT, ACKNOWLEDGEMENT.partition("/")[2], REDIRECTED)
 KINDS = ("rotation", "schedule", "person", "target")
 """What a level can name."""
 MOST_LEVELS = 20
@@ -54,8 +59,8 @@ class PolicyLevel(Placed):
 
     @field_validator("name")
     @classmethod
-    def _not_the_last_resort(cls, name: str) -> str:
-        if name in (LAST_RESORT, ACKNOWLEDGEMENT.partition("/")[2]):
+    def _none_of_our_own(cls, name: str) -> str:
+        if name in _OWN or name.startswith(AFTER.partition("/")[2]):
             raise ValueError("write another name: Relay uses this one itself")
         return name
 

@@ -5,7 +5,6 @@ is unknown never lowers a severity, and what it could still make of it is shown.
 severity only rises.
 """
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -313,8 +312,3 @@ def ask(scale: Scale, names: Iterable[str], labels: Mapping[str, str]) -> Measur
 def _quoted(value: str) -> str:
     """Make a label's value safe inside a PromQL string."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def is_number(value: float) -> bool:
-    """Say whether a measured value can be compared at all; NaN and infinities are unknown."""
-    return math.isfinite(value)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from relay.incident.alert import Alert
-from relay.incident.escalation import AFTER
 from relay.incident.events import (
     AckExpired,
     Acknowledged,
@@ -38,6 +37,7 @@ from relay.incident.events import (
     WouldHold,
     WouldJump,
 )
+from relay.incident.policy import AFTER
 from relay.incident.reconcile import ABSENT
 from relay.incident.severity import spell_level
 

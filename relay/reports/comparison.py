@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from relay.incident.alert import Firing
 from relay.incident.events import AlertsFired, Assessed, Event, Held, Opened, Paged, Resolved
-from relay.incident.holding import REDIRECTED
 from relay.incident.incident import Incident
 from relay.incident.plan import Ring
+from relay.incident.policy import REDIRECTED
 
 SEVERE = 2
 """A page for this severity or worse that is missed is a finding."""

@@ -1,7 +1,6 @@
 """Opening a database, and doing work in it a whole transaction at a time."""
 
 import fcntl
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -250,11 +249,3 @@ def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
     if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return StoreUnavailable(f"the database cannot be reached: {said}")
     return StoreRefused(f"the database refused: {said}")
-
-
-def size_of(database: Database) -> int | None:
-    """Bytes of the SQLite file and its log; None for PostgreSQL."""
-    if database.url.get_backend_name() != "sqlite" or not database.url.database:
-        return None
-    files = (database.url.database, database.url.database + "-wal")
-    return sum(os.path.getsize(name) for name in files if os.path.exists(name))

@@ -106,11 +106,6 @@ class Inbox:
         if ids := list(ids):
             _DECIDED.run(self.connection, ids=ids)
 
-    def oldest_waiting(self) -> datetime | None:
-        """When the oldest undecided body came."""
-        query = select(tables.inbox.c.received_at).where(tables.inbox.c.waiting).order_by(tables.inbox.c.id).limit(1)
-        return self.connection.execute(query).scalar()
-
     def set_aside(self, broken: Sequence[Quarantined]) -> None:
         """Keep what could not be used, with the reason."""
         fields = ("inbox", "source", "received_at", "position", "reason", "body")

@@ -1,6 +1,7 @@
 """The API of people, and the doors of those who operate."""
 
 import asyncio
+import re
 
 import pytest
 from openapi_spec_validator import validate
@@ -158,6 +159,12 @@ async def test_it_is_healthy_and_ready(relay):
     async with asyncio.timeout(5):
         while (await relay.ask("GET", "/-/ready"))[0] != 200:
             await asyncio.sleep(0.01)
+
+
+async def test_what_an_alert_may_count_is_there_from_the_start(relay):
+    _, text = await relay.ask("GET", "/metrics")
+    assert 'relay_quarantined_total{source="prod"} 0.0' in text
+    assert re.search(r'relay_deliveries_total\{outcome="never",target="[\w-]+"\} 0\.0', text)
 
 
 async def test_metrics_hold_no_secret_and_no_id(relay, incident):

@@ -83,6 +83,14 @@ async def test_a_window_that_is_added_holds_and_when_it_is_ended_it_pages(relay)
     ]
 
 
+async def test_a_page_that_a_window_redirects_is_shown_while_it_holds(relay):
+    target = next(iter(relay.running.rules.types()))
+    assert (await post(relay, "", body(redirect=target)))[0] == 200
+    await relay.post(alert())
+    held = await phase(relay, "held")
+    assert [page["level"] for page in held["pages"]] == ["window"]
+
+
 async def test_an_extended_window_holds_on(relay):
     await post(relay, "", body(ends=(WallClock().now() + timedelta(seconds=1)).isoformat()))
     later = WallClock().now() + timedelta(hours=2)

@@ -7,7 +7,6 @@ from typing import get_args
 import pytest
 from playbook import an_alert, rules
 
-from relay.incident import decide as decide_module
 from relay.incident import escalation, fallback, holding, paging, resolution, severity
 from relay.incident.effects import Effect
 from relay.incident.events import (
@@ -111,10 +110,6 @@ def test_a_concern_reacts_only_to_what_can_happen_while_it_is_awake(name):
 
 def test_nobody_else_is_awake():
     assert {name for awake in AWAKE.values() for name in awake} == CONCERNS.keys()
-
-
-def test_every_kind_of_effect_is_known_to_decide():
-    assert set(get_args(Effect)) == set(decide_module._EFFECTS)
 
 
 def test_an_event_is_never_taken_for_an_effect():

@@ -224,6 +224,8 @@ WRONG = [  # a section that is right, what is changed in it, and what is said
     (P, "5m", "0s", '"0s" cannot be used: write at least 1s'),
     (P, "5m", "11y", '"11y" cannot be used: write a duration of at most ten years (10y)'),
     (P, "L1", "last resort", '"last resort" cannot be used: write another name'),
+    (P, "L1", "after-hours", '"after-hours" cannot be used: write another name'),
+    (P, "L1", "window", '"window" cannot be used: write another name'),
     (P, "last_resort", "last_resrt", 'unknown key "last_resrt": did you mean "last_resort"?'),
     (P, "last_resort: [{person: ada}]", "last_resort: []", '"last_resort" has too few: write at least 1'),
     (P, "[{person: ada}], wait", "[{person: ada, target: pd-ada}], wait", "write exactly one of"),
