@@ -12,6 +12,8 @@ from relay.cli.output import as_json, output_option
 from relay.config.settings import load_settings
 
 USAGE, SERVER = 2, 3
+_BESIDE = ("-wal", "-shm", ".lock")
+"""Endings of the files that belong to a database."""
 
 
 @click.command()
@@ -28,6 +30,12 @@ def backup(file: Path, config: Path | None, data: str | None, force: bool, outpu
     source = Path(url.database)
     if not source.is_file():
         raise click.UsageError(f"there is no database at {source}: see --data")
+    if any(
+        file.resolve() == path.resolve() for path in (source, *(source.with_name(source.name + end) for end in _BESIDE))
+    ):
+        raise click.UsageError(f"{file} is the database itself: name the file that it is to be copied to")
+    if file.exists() and not file.is_file():
+        raise click.UsageError(f"{file} is no file: name one")
     if file.exists() and not force:
         raise click.UsageError(f"{file} is there already: choose another name, or --force")
     try:
@@ -45,13 +53,13 @@ def _copy(source: Path, file: Path) -> dict[str, int | str]:
     """Copy, check, and only then give it its name."""
     part = file.with_name(file.name + ".part")
     part.unlink(missing_ok=True)
+    part.touch(mode=0o600)  # what is written into it is for its owner alone from the first byte on
     try:
         connection = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
         try:
             connection.execute("vacuum into ?", (str(part),))  # one read transaction: writers go on meanwhile
         finally:
             connection.close()
-        part.chmod(0o600)
         said = _check(part)
         with part.open("rb") as written:
             os.fsync(written.fileno())

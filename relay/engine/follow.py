@@ -110,7 +110,7 @@ class FollowUp:
 
         def work(connection: Connection) -> list[tuple[str, Event]]:
             transaction = Transaction(connection)
-            hear(transaction, news, rules, now)
+            hear(transaction, news, {}, rules, now)  # each was asked about its own pages
             transaction.write(now)
             return transaction.happened
 

@@ -1,6 +1,6 @@
 """Hearing news of pagers: an incident moves as if somebody had acted here; an answer is not told back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,14 +27,20 @@ AGAIN_AT_LAST = timedelta(minutes=30)
 """But no later than this."""
 
 
-def hear(transaction: Transaction, news: Iterable[News], rules: Rules, now: datetime) -> None:
-    """Take news in. News of a page that is not open, or that says what is known, changes nothing."""
+def hear(transaction: Transaction, news: Iterable[News], types: Mapping[str, str], rules: Rules, now: datetime) -> None:
+    """Take news in. News of a page that is not open, or that says what is known, changes nothing.
+
+    `types` are those of targets by name: who holds the secret of one pager moves no other's pages.
+    """
     told = {one: id_ for one in news if (id_ := _incident(one.key))}
     transaction.incidents.load(told.values())
     for one, id_ in told.items():
         incident = transaction.incidents.get(id_)
         ring = _ring(incident, one.key) if incident else None
         if incident is None or ring is None or incident.phase not in RINGING:
+            continue
+        if types.get(ring.target, one.pager) != one.pager:
+            log.warning("news of a page that another pager has", incident=incident.id, target=ring.target, by=one.by)
             continue
         log.info("news of a page", incident=incident.id, target=ring.target, what=one.what)
         if one.what != "acknowledged":

@@ -9,7 +9,7 @@ import structlog
 from relay.config import settings
 from relay.engine.metrics import Metrics
 from relay.integrations.courier import Again, Never
-from relay.integrations.exchange import Exchange
+from relay.integrations.exchange import Exchange, secrets_in
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class Heartbeat:
         self._every = beat.every.total_seconds()
         self._healthy = healthy
         self._metrics = metrics
-        self._exchange = Exchange("the heartbeat's address", self._url, TIMEOUT)
+        self._exchange = Exchange("the heartbeat's address", secrets_in(self._url), TIMEOUT)
 
     async def run(self) -> None:
         """Beat until cancelled."""

@@ -60,7 +60,7 @@ async def _receive(request: web.Request, source: str) -> web.Response:
     intake = request.app[INTAKE]
     try:
         with intake.place() as hold:
-            intake.need(request.content_length or 0)
+            intake.need(min(request.content_length or 0, MOST_BYTES))  # what is larger is refused as that
             return await _take(request, source, await read_body(request, hold=hold))
     except StoreUnavailable as error:
         log.error("a webhook could not be stored", source=source, because=str(error))

@@ -71,6 +71,8 @@ Found = TypeVar("Found")
 
 _OPEN = ("new", "held", "triggered", "acknowledged")
 MOST_LISTED = 500
+MOST_ASKED_BYTES = 256 * 1024
+"""Of what a person asks for; it is read while alerts wait."""
 _ID = re.compile("INC-[0-9]{1,18}")
 
 
@@ -190,7 +192,7 @@ async def verify(request: web.Request) -> web.Response:
 async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, Asked]:
     """Give who asks, a responder at least, and the body as a model; refused in words when it is none."""
     caller = require(request, "responder")
-    body = await read_body(request)
+    body = await read_body(request, MOST_ASKED_BYTES)
     try:
         return caller, model.model_validate_json(body or b"{}")
     except ValidationError as invalid:

@@ -100,11 +100,12 @@ async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Re
 
 
 async def _hear(request: web.Request, news: list[News]) -> None:
-    rules, now = request.app[RULES].rules, request.app[CLOCK].now()
+    in_use, now = request.app[RULES], request.app[CLOCK].now()
+    rules, types = in_use.rules, in_use.types()
 
     def work(connection: Connection) -> list[tuple[str, Event]]:
         transaction = Transaction(connection)
-        hear(transaction, news, rules, now)
+        hear(transaction, news, types, rules, now)
         transaction.write(now)
         return transaction.happened
 

@@ -5,9 +5,10 @@ a header or a secret.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 from pydantic_core import to_json
@@ -24,6 +25,8 @@ CONNECT_TIMEOUT = 5.0
 """Seconds of them to look the name up and connect."""
 MOST_BYTES = 64 * 1024
 """Bytes of an answer that are read."""
+SHORTEST_SECRET = 6
+"""Characters of a part of an address that may be a secret; a shorter one, such as "hooks", is a word."""
 LONGEST_WORDS = 300
 """Characters of a vendor's own words that a message quotes."""
 
@@ -57,12 +60,26 @@ def encode(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-class Exchange:
-    """Talks to one vendor. `name` is what messages call it; `secret` is kept out of them."""
+def secrets_in(address: str) -> tuple[str, ...]:
+    """Give what a vendor may quote of an address that is a secret: it, its path and query, and their longer parts."""
+    try:
+        url = URL(address)
+    except ValueError:
+        return (address,)
+    parts = [*url.raw_parts, *url.query.values(), url.user or "", url.password or ""]
+    long_parts = [part for part in (*parts, *map(unquote, parts)) if len(part) >= SHORTEST_SECRET]
+    return (address, url.raw_path_qs, url.path_qs, *long_parts)
 
-    def __init__(self, name: str, secret: str = "", timeout: float = TIMEOUT, clock: Clock | None = None) -> None:
+
+class Exchange:
+    """Talks to one vendor. `name` is what messages call it; a secret, or several, are kept out of them."""
+
+    def __init__(
+        self, name: str, secret: str | Sequence[str] = (), timeout: float = TIMEOUT, clock: Clock | None = None
+    ) -> None:
         self.name = name
-        self._secret = secret
+        secrets = (secret,) if isinstance(secret, str) else secret
+        self._secrets = sorted({one for one in secrets if len(one) > 1}, key=len, reverse=True)
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_TIMEOUT, timeout / 2))
         self._clock = clock or WallClock()
 
@@ -129,8 +146,8 @@ class Exchange:
         told = answer.told()
         said = [told.get("message"), told.get("error"), *_listed(told.get("errors"))]
         words = "; ".join(text for text in said if isinstance(text, str) and text)
-        if self._secret:
-            words = words.replace(self._secret, "[secret]")
+        for secret in self._secrets:
+            words = words.replace(secret, "[secret]")
         words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
         return f": {cut(words, LONGEST_WORDS)}" if words else ""
 

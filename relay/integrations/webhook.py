@@ -15,7 +15,7 @@ from relay.config.secrets import SecretMissing, read_secret
 from relay.incident.effects import AcknowledgePage, Announce, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.courier import Never
-from relay.integrations.exchange import TIMEOUT, Exchange, encode
+from relay.integrations.exchange import TIMEOUT, Exchange, encode, secrets_in
 from relay.integrations.fitting import cut, cut_lines, cut_pairs
 from relay.integrations.target import TargetSettings
 
@@ -60,12 +60,12 @@ class Webhook:
         self._url = url
         self._secret = secret
         self._clock = clock
-        self._exchange = Exchange("the webhook", url, timeout, clock)
+        self._exchange = Exchange("the webhook", (*secrets_in(url), secret), timeout, clock)
 
     async def carry_out(self, effect: Effect, session: aiohttp.ClientSession) -> Delivered | None:
         """Post it. Raises `Again` or `Never`."""
         body = encode(_body(effect))
-        headers = {"Idempotency-Key": _idempotency(effect)}
+        headers = {"Idempotency-Key": _idempotency(effect, body)}
         if self._secret:
             headers[SIGNATURE] = sign(body, self._secret, int(self._clock.now().timestamp()))
         answer = await self._exchange.send(session, "POST", self._url, body=body, headers=headers)
@@ -80,9 +80,10 @@ def sign(body: bytes, secret: str, at: int) -> str:
     return f"t={at},v1={digest}"
 
 
-def _idempotency(effect: Effect) -> str:
-    """The same on every attempt; a header that takes any key, whatever its letters."""
-    return hashlib.sha256(f"{type(effect).__name__}/{effect.key}".encode("utf-8", "replace")).hexdigest()
+def _idempotency(effect: Effect, body: bytes) -> str:
+    """The same on every attempt, and another for each update; a header that takes any key, whatever its letters."""
+    told = body if isinstance(effect, UpdatePage) else b""
+    return hashlib.sha256(f"{type(effect).__name__}/{effect.key}".encode("utf-8", "replace") + told).hexdigest()
 
 
 def _body(effect: Effect) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def _open_sqlite(url: URL) -> Database:
     path = Path(url.database)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)  # for its owner alone; SQLite makes the files beside it the same
         lock = path.with_name(path.name + ".lock").open("w")
     except OSError as error:
         raise StoreUnusable(f"the data directory {path.parent} cannot be written: {error.strerror}") from error

@@ -69,6 +69,29 @@ async def test_nothing_is_written_over_unless_asked(data, tmp_path):
     assert done.output.startswith(f"{copy}: 0 incidents, ")
 
 
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", ".lock"])
+async def test_the_database_itself_is_never_written_over(data, ending):
+    before = (data / "relay.db").read_bytes()
+    refused = backup(data / ".." / "data" / f"relay.db{ending}", "--data", data, "--force")
+    assert refused.exit_code == 2
+    assert "is the database itself" in refused.stderr
+    assert (data / "relay.db").read_bytes() == before
+
+
+async def test_what_is_no_file_is_not_replaced_by_one(data, tmp_path):
+    (tmp_path / "there").mkdir()
+    refused = backup(tmp_path / "there", "--data", data, "--force")
+    assert (refused.exit_code, "is no file: name one" in refused.stderr) == (2, True)
+
+
+async def test_the_database_is_for_its_owner_alone_in_whatever_directory(tmp_path):
+    (tmp_path / "data").mkdir(mode=0o755)
+    async with service(tmp_path) as relay:
+        await relay.post({"version": "4", "groupKey": "g", "alerts": [told()]})
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "data").glob("relay.db*")}
+    assert modes["relay.db"] == modes["relay.db-wal"] == modes["relay.db-shm"] == 0o600
+
+
 async def test_what_cannot_be_copied_leaves_nothing_behind(data, tmp_path):
     (data / "relay.db").write_bytes(b"not a database" * 100)
     failed = backup(tmp_path / "copy.db", "--data", data)

@@ -3,9 +3,10 @@
 import asyncio
 import gzip
 import json
+import zlib
 
 import pytest
-from aiohttp import web
+from aiohttp import http_parser, web
 from aiohttp.test_utils import TestClient, TestServer
 from hostile import FINE, webhook
 from service import HOOK, TOKENS, service
@@ -18,6 +19,13 @@ DOORS = {
     "/api/v1/webhooks/pagerduty/main": "",
 }
 PACKED = gzip.compress(webhook(FINE))
+
+
+def raw_deflate(body):
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
 UNREADABLE = {
     "not gzip": ("gzip", webhook(FINE)),
     "corrupt gzip": ("gzip", PACKED[:30] + b"\0" * 20 + PACKED[50:]),
@@ -63,6 +71,63 @@ async def test_gzip_is_read_where_it_is_whole(relay):
     headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": "gzip"}
     assert (await relay.ask("POST", path, PACKED, headers=headers))[0] == 200
     assert (await relay.ask("POST", path, PACKED[:-20], headers=headers))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"), [("x-gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)]
+)
+async def test_what_senders_call_gzip_and_deflate_is_read(relay, coding, pack):
+    path, secret = next(iter(DOORS.items()))
+    headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": coding}
+    assert (await relay.ask("POST", path, pack(webhook(FINE)), headers=headers))[0] == 200
+
+
+async def test_a_coding_that_is_not_known_is_refused_in_words(relay):
+    path, secret = next(iter(DOORS.items()))
+    headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": "br"}
+    status, said = await relay.ask("POST", path, webhook(FINE), headers=headers)
+    assert (status, "send gzip, deflate, or it plain" in said["error"]) == (400, True)
+
+
+async def test_nothing_is_unpacked_for_who_may_not_post(relay, monkeypatch):
+    monkeypatch.setattr("relay.http.body._unpack", pytest.fail)
+    bomb = gzip.compress(b"0" * 50_000_000)
+    headers = {"Authorization": "Bearer wrong", "Content-Encoding": "gzip"}
+    for path in DOORS:
+        if "pagerduty" not in path:  # which proves itself by a signature of its body, of 1 MiB at most
+            assert (await relay.ask("POST", path, bomb, headers=headers))[0] == 401
+
+
+async def test_the_server_itself_unpacks_nothing(relay, monkeypatch):
+    """It would do so even for who was refused, up to ten seconds long."""
+    unpacked = []
+    monkeypatch.setattr(http_parser.DeflateBuffer, "feed_data", lambda self, *data: unpacked.append(data))
+    path, secret = next(iter(DOORS.items()))
+    headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": "gzip"}
+    assert (await relay.ask("POST", path, PACKED, headers=headers))[0] == 200
+    assert unpacked == []
+
+
+async def test_a_connection_that_says_nothing_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("relay.http.service.SILENT", 0.1)
+    async with service(tmp_path) as relay:
+        for said in (b"", b"POST / HTTP/1.1\r\nHost: relay\r\n", b"GET /-/healthy HTTP/1.1\r\nHost: relay\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(*relay.running.address)
+            writer.write(said)
+            async with asyncio.timeout(5):
+                await reader.read()
+            writer.close()
+
+
+async def test_what_a_person_asks_for_is_small(relay):
+    status, said = await relay.ask("POST", "/api/v1/windows", b" " * 300_000, role="responder")
+    assert (status, said["error"]) == (413, "the body is larger than 256 KiB")
+
+
+async def test_what_is_far_too_large_is_not_to_be_sent_again(relay):
+    path, secret = next(iter(DOORS.items()))
+    answer = await say(relay, post(path, secret, f"Content-Length: {10**12}"))
+    assert answer.startswith(b"HTTP/1.1 413 ")
 
 
 async def test_a_sender_that_hangs_up_is_no_failure_of_ours(relay, capfd):

@@ -10,11 +10,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from service import KEY as SERVICE_KEY
 from service import RULES, service
 from world import told
 
 from relay.config.settings import PagerSettings
-from relay.demo.standins import pagerduty
+from relay.demo.standins import opsgenie, pagerduty
 from relay.http import pagers as door
 
 pytestmark = pytest.mark.servers
@@ -191,7 +192,32 @@ async def say(relay, told_, secret=SECRETS[0]):
     return (await relay.ask("POST", path, told_, headers={"X-Relay-Secret": secret}))[0]
 
 
-async def test_opsgenie_tells_by_alias_with_a_secret(relay):
+@pytest.fixture
+async def genie():
+    async with opsgenie.stand_in(SERVICE_KEY) as standing:
+        yield standing
+
+
+@pytest.fixture
+async def relay_of_opsgenie(tmp_path, genie):
+    """The same service, whose first page is Opsgenie's."""
+    (tmp_path / "hooks").write_text(SECRETS[0])
+    named = {"opsgenie": PagerSettings(type="opsgenie", webhook_secret_file=str(tmp_path / "hooks"))}
+    rules = RULES.replace("type: pagerduty, routing_key_file", "type: opsgenie, api_key_file", 1)
+    async with service(tmp_path, genie.url, rules, pagers=named) as running:
+        await running.post({"version": "4", "groupKey": "{}:{}", "alerts": [told()]})
+        await paged(running)
+        yield running
+
+
+async def test_one_pager_does_not_speak_of_the_pages_of_another(relay):
+    assert await say(relay, action("Acknowledge")) == 202
+    assert await say(relay, action("Close")) == 202
+    assert (await shown(relay))[0] == "triggered"
+
+
+async def test_opsgenie_tells_by_alias_with_a_secret(relay_of_opsgenie):
+    relay = relay_of_opsgenie
     assert await say(relay, action("Acknowledge"), secret="wrong") == 401
     assert await say(relay, action("AddNote")) == 202
     assert (await shown(relay))[0] == "triggered"
@@ -201,9 +227,9 @@ async def test_opsgenie_tells_by_alias_with_a_secret(relay):
     await reached(relay, "resolved")
 
 
-async def test_a_close_by_a_policy_of_opsgenie_is_no_end(relay, vendor):
-    assert await say(relay, action("Close", user="System")) == 202
-    await until(lambda: f"{KEY}+1" in vendor.open_keys())
+async def test_a_close_by_a_policy_of_opsgenie_is_no_end(relay_of_opsgenie, genie):
+    assert await say(relay_of_opsgenie, action("Close", user="System")) == 202
+    await until(lambda: f"{KEY}+1" in genie.open_keys())
 
 
 # ---- asking ----

@@ -25,11 +25,13 @@ async def listener(tmp_path):
 
     class Listener:
         def __init__(self):
-            self.status, self.heard = 200, []
+            self.status, self.heard, self.said = 200, [], None
 
         async def hear(self, request):
             self.heard.append((await request.read(), request.headers))
             headers = {"Location": "http://elsewhere"} if self.status == 302 else {}
+            if self.said:
+                return web.json_response(self.said, status=self.status)
             return web.Response(status=self.status, headers=headers, text="hunter2 in /k3y")
 
         async def send(self, effect=PAGE, **more):
@@ -39,7 +41,7 @@ async def listener(tmp_path):
 
     made = Listener()
     app = web.Application()
-    app.router.add_post("/k3y", made.hear)
+    app.router.add_post("/k3y{more:.*}", made.hear)
     server = TestServer(app)
     await server.start_server()
     (tmp_path / "url").write_text(str(server.make_url("/k3y")))
@@ -66,6 +68,23 @@ async def test_what_happens_to_a_page_is_posted(listener):
     assert len(set(keys)) == 4
     await listener.send()
     assert listener.heard[-1][1]["Idempotency-Key"] == keys[0]
+
+
+async def test_each_update_is_a_message_of_its_own_and_the_same_when_it_is_sent_again(listener):
+    first, second = (UpdatePage("pay", KEY, NOTICE, f"raised to SEV-{level}") for level in (2, 1))
+    for effect in (first, second, first):
+        await listener.send(effect)
+    one, other, again = (headers["Idempotency-Key"] for _, headers in listener.heard)
+    assert (one == other, one == again) == (False, True)
+
+
+async def test_what_the_other_side_quotes_of_the_address_is_told_to_nobody(listener, tmp_path):
+    listener.status, listener.said = 404, {"message": "Cannot POST /k3y/s%20ret-key?token=t0pk3y: s ret-key, t0pk3y"}
+    (tmp_path / "url").write_text((tmp_path / "url").read_text() + "/s%20ret-key?token=t0pk3y")
+    with pytest.raises(Never) as refusal:
+        await listener.send()
+    assert not [part for part in ("k3y", "ret-key") if part in str(refusal.value)]
+    assert "Cannot POST [secret]" in str(refusal.value)
 
 
 async def test_a_body_is_signed_so_that_the_other_side_can_tell(listener, tmp_path):

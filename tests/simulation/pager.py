@@ -64,7 +64,9 @@ class Pager:
         if not self.open:
             return None
         key = self._chance.choice(sorted(self.open))
-        news = News(key, self._chance.choice(("acknowledged", "acknowledged", "closed", "timed_out")), "bo (pager)")
+        news = News(
+            key, self._chance.choice(("acknowledged", "acknowledged", "closed", "timed_out")), "bo (pager)", "pagerduty"
+        )
         self.answered[key] = news
         if news.what != "acknowledged":
             self.open.discard(key)
