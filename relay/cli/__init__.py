@@ -1,9 +1,16 @@
 """The command line. Exit codes: 0 all is well, 1 something was found, 2 wrong usage, 3 a server failed."""
 
+import errno
+import io
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
+
+from relay.config.trouble import Trouble
+
+USAGE, SERVER = 2, 3
 
 COMMANDS = {
     "serve": "relay.cli.serve:serve",
@@ -30,6 +37,11 @@ COMMANDS = {
 }
 """Every command, and where it is. Only the one that runs is loaded: the service must not carry the others' weight."""
 
+_OF_THE_MACHINE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
+    errno.EIO,
+)  # fmt: skip
+"""What is wrong outside of the program: the disk, or a path that somebody gave."""
 WITHOUT = {"serve": ("rich", "pygments")}
 """What a command has no use for, and libraries that it needs load where they find it: 7 MiB of the service's memory."""
 
@@ -45,6 +57,19 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; what a person has to mend is told in words, and not by what the program was doing."""
+        try:
+            return super().invoke(context)
+        except Trouble as trouble:
+            click.echo(str(trouble), err=True)
+            sys.exit(USAGE)
+        except OSError as error:
+            if error.errno not in _OF_THE_MACHINE:
+                raise
+            click.echo(f"{error.filename or 'what is found'} cannot be written or read: {error.strerror}", err=True)
+            sys.exit(SERVER)
+
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -57,3 +82,6 @@ class _Commands(click.Group):
 @click.version_option(package_name="relay")
 def main() -> None:
     """Carry an outage through its whole life, between Prometheus Alertmanager and the pager."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows the others

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from relay.cli.output import as_json, output_option
+from relay.cli.output import as_json, output_option, say
 from relay.cli.parameters import incident_id, moment
 from relay.cli.remote import Remote, remote_options
 from relay.clock import WallClock
@@ -117,12 +117,12 @@ def _incident(id_: str, span: str, url: str, token_file: Path | None, output: st
     outlook = remote.get(f"/api/v1/incidents/{id_}/outlook", **{"for": spell(read_span(span))})
     if output == "json":
         return as_json({"timeline": found["timeline"], "outlook": outlook["steps"]})
-    click.echo(f"{id_}  {found['title']}")
+    say(f"{id_}  {found['title']}")
     for entry in found["timeline"]:
-        click.echo(f"{entry['recorded_at'][:19]}  {entry['text']}")
+        say(f"{entry['recorded_at'][:19]}  {entry['text']}")
     click.echo(f"if nothing else happens within {span}:")
     for step in outlook["steps"]:
-        click.echo(f"{step['at'][:19]}  {step['text']}")
+        say(f"{step['at'][:19]}  {step['text']}")
     if not outlook["steps"]:
         click.echo("nothing is due")
 

@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from relay.cli.output import as_json, output_option
+from relay.cli.output import as_json, output_option, say, say_table
 from relay.cli.parameters import incident_id
 from relay.cli.remote import Remote, remote_options
 
@@ -32,12 +28,10 @@ def list_(phase: str, limit: int, url: str, token_file: Path | None, output: str
         return as_json(found)
     if not found["incidents"]:
         return click.echo("no incidents" if phase == "all" else f"no incidents that are {phase}")
-    table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("id", "severity", "phase", "since", "what"):
-        table.add_column(column, no_wrap=column != "what")
-    for row in found["incidents"]:
-        table.add_row(row["id"], row["severity"], row["phase"], _time(row["started_at"]), escape(row["title"]))
-    Console().print(table)
+    rows = [
+        (row["id"], row["severity"], row["phase"], _time(row["started_at"]), row["title"]) for row in found["incidents"]
+    ]
+    say_table(("id", "severity", "phase", "since", "what"), rows)
 
 
 @incident.command()
@@ -49,30 +43,26 @@ def show(id: str, url: str, token_file: Path | None, output: str) -> None:
     found = Remote(url, token_file).get(f"/api/v1/incidents/{_id(id)}")
     if output == "json":
         return as_json(found)
-    click.echo(f"{found['id']}  {found['title']}")
-    click.echo(
-        f"  phase     {found['phase']}" + (f" by {found['acknowledged_by']}" if found["acknowledged_by"] else "")
-    )
+    say(f"{found['id']}  {found['title']}")
+    say(f"  phase     {found['phase']}" + (f" by {found['acknowledged_by']}" if found["acknowledged_by"] else ""))
     if found["condition_since"]:
-        click.echo(
-            f"  began     {_time(found['condition_since'])}, says Prometheus; fired {_time(found['started_at'])}"
-        )
-    click.echo(f"  severity  {found['severity']}: {found['because']}")
+        say(f"  began     {_time(found['condition_since'])}, says Prometheus; fired {_time(found['started_at'])}")
+    say(f"  severity  {found['severity']}: {found['because']}")
     for name, reason in found["unknown"].items():
-        click.echo(f"  unknown   {name}: {reason}")
-    click.echo(f"  policy    {found['policy']}")
+        say(f"  unknown   {name}: {reason}")
+    say(f"  policy    {found['policy']}")
     for page in found["pages"]:
         who = f"{page['person']} through {page['target']}" if page["person"] else page["target"]
         waits = f": not accepted yet ({page['tries']} tries)" if page["tries"] is not None else ""
-        click.echo(f"  paged     {who} ({page['level']}){waits}")
+        say(f"  paged     {who} ({page['level']}){waits}")
     for name, at in sorted(found["deadlines"].items(), key=lambda pair: str(pair[1])):
-        click.echo(f"  due       {_time(at)}  {name}")
-    click.echo(f"  alerts    {found['firing']} firing, {found['seen']} in all")
+        say(f"  due       {_time(at)}  {name}")
+    say(f"  alerts    {found['firing']} firing, {found['seen']} in all")
     for alert in found["alerts"][:10]:
-        click.echo(f"            {', '.join(f'{k}={v}' for k, v in sorted(alert['labels'].items()))}")
-    click.echo("  timeline")
+        say(f"            {', '.join(f'{k}={v}' for k, v in sorted(alert['labels'].items()))}")
+    say("  timeline")
     for entry in found["timeline"]:
-        click.echo(f"    {_time(entry['occurred_at'])}  {entry['text']}")
+        say(f"    {_time(entry['occurred_at'])}  {entry['text']}")
 
 
 @incident.command()
@@ -131,7 +121,7 @@ def _say(said: Any, output: str) -> None:
     if output == "json":
         as_json(said)
     else:
-        click.echo(said["said"])
+        say(said["said"])
 
 
 def _id(text: str) -> str:

@@ -8,13 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from relay.cli.explain import read_moment, read_span
-from relay.cli.output import as_json, output_option
+from relay.cli.output import as_json, output_option, say, say_table
 from relay.cli.remote import Remote, remote_options
 from relay.config.complaints import Rejected
 from relay.engine.ruleset import load as load_rules
@@ -41,19 +37,17 @@ def who(at: str | None, rules: Path | None, url: str, token_file: Path | None, o
     found = _from_files(rules, read_moment(at)) if rules else _from_service(at, url, token_file)
     if output == "json":
         return as_json(found)
-    table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("on call", "who", "until", "then"):
-        table.add_column(column, no_wrap=column != "on call")
+    rows = []
     for row in found["on_call"]:
-        until = _local(row["until"], row["zone"]) if row["until"] else ""
-        table.add_row(escape(row["name"]), escape(row["person"] or "nobody"), until, escape(row["then"]))
-    Console().print(table)
+        until = f"{_local(row['until'], row['zone'])} {row['zone']}" if row["until"] else ""
+        rows.append((row["name"], row["person"] or "nobody", until, row["then"]))
+    say_table(("on call", "who", "until", "then"), rows)
     for level in found["levels"]:
         rings = ", ".join(level["rings"]) or f"nobody ({'; '.join(level['nobody'])})"
-        click.echo(f"{level['policy']} {level['level']}: {rings}")
+        say(f"{level['policy']} {level['level']}: {rings}")
     click.echo("")
     for row in found["on_call"]:
-        click.echo(f"{row['person'] or row['name']}: {row['because']}" if row["person"] else row["because"])
+        say(f"{row['person'] or row['name']}: {row['because']}" if row["person"] else row["because"])
 
 
 def _from_files(path: Path, at: datetime) -> dict[str, Any]:
@@ -112,14 +106,12 @@ def load_(since: str, url: str, token_file: Path | None, output: str) -> None:
     found = Remote(url, token_file).get("/api/v1/reports/load", since=begin.isoformat())
     if output == "json":
         return as_json(found)
-    table = Table(box=SIMPLE, pad_edge=False)
-    table.add_column("person")
-    for column in ("hours", "at night", "weekends", "pages", "pages at night", "incidents"):
-        table.add_column(column, justify="right")
+    rows = []
     for row in found["people"]:
         hours = (f"{row[key]:.0f}" for key in ("hours", "nights", "weekends"))
-        table.add_row(escape(row["person"]), *hours, *(str(row[key]) for key in ("pages", "at_night", "incidents")))
-    Console().print(table)
+        rows.append((row["person"], *hours, *(str(row[key]) for key in ("pages", "at_night", "incidents"))))
+    numbers = ("hours", "at night", "weekends", "pages", "pages at night", "incidents")
+    say_table(("person", *numbers), rows, right=numbers)
 
 
 def _load(path: Path) -> Rules:

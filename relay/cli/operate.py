@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from relay.cli.output import as_json, output_option
+from relay.cli.output import as_json, output_option, say
 from relay.cli.remote import Remote, remote_options
 from relay.http.app import ROUTES
 from relay.http.openapi import describe
@@ -27,7 +27,7 @@ def quarantine(limit: int, url: str, token_file: Path | None, output: str) -> No
         return as_json(found)
     for item in found["quarantine"]:
         what = f"alert {item['position']} of webhook" if item["position"] >= 0 else "webhook"
-        click.echo(f"{item['received_at'][:19]}  {item['source']}  {what} {item['inbox']}: {item['reason']}")
+        say(f"{item['received_at'][:19]}  {item['source']}  {what} {item['inbox']}: {item['reason']}")
     if not found["quarantine"]:
         click.echo("nothing is in quarantine")
 
@@ -49,7 +49,7 @@ def outbox(limit: int, refused: bool, url: str, token_file: Path | None, output:
         state = "is being sent" if errand["claimed"] else f"due {errand['due_at'][:19]}"
         asked = f"asked for {errand['created_at'][:19]}"
         what = f"{errand['incident']}  SEV-{errand['severity']}  {errand['kind']} to {errand['target']}"
-        click.echo(f"{what}: {tried}{state}, {asked}")
+        say(f"{what}: {tried}{state}, {asked}")
     if not found["errands"]:
         click.echo("nothing waits to be sent")
 
@@ -58,7 +58,7 @@ def _refusals(found: dict[str, Any], output: str) -> None:
     if output == "json":
         return as_json(found)
     for item in found["refusals"]:
-        click.echo(f"{item['recorded_at'][:19]}  {item['incident']}  {item['text']}")
+        say(f"{item['recorded_at'][:19]}  {item['incident']}  {item['text']}")
     if not found["refusals"]:
         click.echo("nothing was refused")
 
@@ -75,7 +75,7 @@ def verify(incident: str | None, url: str, token_file: Path | None, output: str)
     else:
         for id_, problems in found["problems"].items():
             for problem in problems:
-                click.echo(f"{id_}: {problem}")
+                say(f"{id_}: {problem}")
         sound = found["incidents"] - len(found["problems"])
         click.echo(f"{sound} of {found['incidents']} timelines are sound")
     sys.exit(1 if found["problems"] else 0)

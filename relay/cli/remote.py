@@ -9,6 +9,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 import requests
 
+from relay.cli.output import printable
+
 USAGE, SERVER = 2, 3
 _CANNOT_BE_MEANT = (400, 404, 409, 422)
 TIMEOUT = 30.0
@@ -36,6 +38,7 @@ class Remote:
     def __init__(self, url: str, token_file: Path | None) -> None:
         self._url = url.rstrip("/")
         self._token = read_token(token_file)
+        self._token_at = str(token_file or "RELAY_TOKEN")
 
     def get(self, path: str, **query: Any) -> Any:
         """Look something up."""
@@ -46,21 +49,35 @@ class Remote:
         return self._ask("POST", path, json=body)
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             answer = requests.request(
-                method, self._url + path, headers=headers, timeout=TIMEOUT, allow_redirects=False, **options
+                method, self._url + path, auth=self._identify, timeout=TIMEOUT, allow_redirects=False, **options
             )
             said = answer.json()
         except requests.JSONDecodeError:
             _fail(f"{self._url} answered {answer.status_code}, and not as Relay does: check --url")
+        except (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
+            _fail(f"{self._url} is no address: write one such as http://127.0.0.1:9096 (see --url)", USAGE)
+        except requests.exceptions.SSLError:
+            _fail(f"{self._url}: no trusted TLS connection can be made: does Relay speak plain http there? See --url")
         except requests.RequestException as error:
             _fail(f"{self._url} cannot be reached ({type(error).__name__}): is Relay running there? See --url")
+        if answer.status_code == 401:
+            _fail(
+                f"{self._url} does not know the token in {self._token_at}"
+                if self._token
+                else f"{self._url} wants to know who asks: set RELAY_TOKEN or --token-file to your token"
+            )
         if answer.status_code != 200:
-            hint = ": set RELAY_TOKEN or --token-file" if answer.status_code == 401 and not self._token else ""
-            words = f"{said.get('error', answer.reason)}{hint}" if isinstance(said, dict) else answer.reason
+            words = str(said.get("error", answer.reason)) if isinstance(said, dict) else answer.reason
             _fail(words, USAGE if answer.status_code in _CANNOT_BE_MEANT else SERVER)
         return said
+
+    def _identify(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Send the token, and not what a .netrc has for the host."""
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 def read_token(token_file: Path | None) -> str:
@@ -79,5 +96,5 @@ def read_token(token_file: Path | None) -> str:
 
 
 def _fail(words: str, code: int = SERVER) -> NoReturn:
-    click.echo(words, err=True)
+    click.echo(printable(words), err=True)
     sys.exit(code)

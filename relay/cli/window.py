@@ -6,13 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from relay.cli.explain import read_moment, read_span
-from relay.cli.output import as_json, output_option
+from relay.cli.output import as_json, output_option, say, say_table
 from relay.cli.remote import Remote, remote_options
 from relay.clock import WallClock
 
@@ -32,12 +28,7 @@ def list_(url: str, token_file: Path | None, output: str) -> None:
         return as_json(found)
     if not found["windows"]:
         return click.echo("no windows")
-    table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("window", "open", "next", "covers", "owner", "from"):
-        table.add_column(column, no_wrap=column in ("window", "open", "next"))
-    for row in found["windows"]:
-        table.add_row(*map(escape, _row(row)))
-    Console().print(table)
+    say_table(("window", "open", "next", "owner", "from", "covers"), [_row(row) for row in found["windows"]])
 
 
 @window.command()
@@ -113,7 +104,7 @@ def log(url: str, token_file: Path | None, output: str) -> None:
         return as_json(found)
     for act in found["acts"]:
         ends = f" to end at {act['body']['ends']}" if "ends" in act["body"] and act["kind"] == "amended" else ""
-        click.echo(f"{act['at'][:19]}  {act['by']}  {act['kind']} {act['name']}{ends}")
+        say(f"{act['at'][:19]}  {act['by']}  {act['kind']} {act['name']}{ends}")
 
 
 def _end_of(remote: Remote, name: str) -> datetime:
@@ -136,9 +127,9 @@ def _row(row: Any) -> tuple[str, ...]:
         row["name"] + shadow,
         f"until {_time(row['open_until'])}" if row["open_until"] else "-",
         _time(coming[0]["starts"]) if coming else "-",
-        covers,
         row["owner"],
         row["place"],
+        covers,
     )
 
 
@@ -150,4 +141,4 @@ def _say(said: Any, output: str) -> None:
     if output == "json":
         as_json(said)
     else:
-        click.echo(said["said"])
+        say(said["said"])

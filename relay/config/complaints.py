@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.config.document import Document, Place, Route, Unreadable
+from relay.config.trouble import Trouble
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -67,7 +68,7 @@ def _blank(character: str) -> str:
     return "  " if unicodedata.east_asian_width(character) in "WF" else " "
 
 
-class Rejected(Exception):
+class Rejected(Trouble):
     """The files were read, and cannot be used; every complaint is in it, not just the first."""
 
     def __init__(self, complaints: Iterable[Complaint]) -> None:
@@ -139,7 +140,7 @@ def _nearest(document: Document, route: Route, key: bool) -> Place:
     for step in route:  # pydantic puts union tags into the path; they are not in the file
         if (*known, step) in document.keys:
             known = (*known, step)
-    return (document.keys if key else document.values)[known]
+    return (document.keys if key and known else document.values)[known]
 
 
 def _missing(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:

@@ -40,7 +40,10 @@ def configure(log_format: str, level: str = "info") -> None:
         ]
         if log_format == "json"
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            _printable,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
     )
     structlog.configure(
@@ -49,6 +52,16 @@ def configure(log_format: str, level: str = "info") -> None:
         logger_factory=_to_standard_error,
     )
     logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING)
+
+
+def _printable(_: Any, __: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep what alerts say from making lines of its own, or driving the terminal of who reads; JSON escapes it."""
+    return {
+        name: "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in value)
+        if isinstance(value, str)
+        else value
+        for name, value in record.items()
+    }
 
 
 class _FromLibraries(logging.Handler):

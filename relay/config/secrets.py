@@ -4,8 +4,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from relay.config.trouble import Trouble
 
-class SecretMissing(Exception):
+
+class SecretMissing(Trouble):
     """The secret is not where the configuration says. The message names the place, never a value."""
 
 

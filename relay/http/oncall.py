@@ -116,7 +116,7 @@ def _moment(request: web.Request, name: str, default: datetime) -> datetime:
     if text is None:
         return default
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # which is what a plain + is in an address
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or not 1970 <= moment.year < 3000:

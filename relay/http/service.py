@@ -22,6 +22,7 @@ from watchfiles import awatch
 from relay.clock import Clock, WallClock
 from relay.config.secrets import read_secret
 from relay.config.settings import AlertmanagerSettings, PrometheusAlertsSettings, Settings
+from relay.config.trouble import Trouble
 from relay.engine.announcer import Announcer
 from relay.engine.checkpoints import keep_log_short
 from relay.engine.conditions import Conditions, Dated
@@ -66,7 +67,7 @@ COMPANION_RESTS = 5.0
 """Seconds before what runs beside the loop is started again after a failure."""
 
 
-class CannotListen(Exception):
+class CannotListen(Trouble):
     """The address cannot be listened on. The message says why and what to do."""
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from relay.config.trouble import Trouble
 from relay.store.migration import Foreign, TooNew, migrate
 from relay.store.prepared import Prepared
 
@@ -34,7 +35,7 @@ class StoreBusy(StoreUnavailable):
     """The database works, and another process holds what is wanted: trying again later helps."""
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(Trouble):
     """The database cannot be used until somebody changes something. The message says what."""
 
 
@@ -101,24 +102,26 @@ class Database:
             self._lock.close()
 
 
-def open_database(url: str) -> Database:
-    """Open a database and bring its tables up to date.
-
-    `url` is `sqlite:///path/relay.db` or `postgresql://user@host/name`. Raises `StoreUnusable`.
-    """
+def read_url(url: str) -> URL:
+    """Read the address of a database. Raises `StoreUnusable` for one that Relay does not know."""
     try:
         parsed = make_url(url)
     except SQLAlchemyError:
         raise StoreUnusable(
             "the database URL cannot be read: write sqlite:///path/relay.db or postgresql://…"
         ) from None
-    match parsed.get_backend_name():
-        case "sqlite":
-            database = _open_sqlite(parsed)
-        case "postgresql":
-            database = _open_postgresql(parsed)
-        case other:
-            raise StoreUnusable(f'"{other}" is not a database Relay knows: take sqlite or postgresql')
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreUnusable(f'"{parsed.get_backend_name()}" is not a database Relay knows: take sqlite or postgresql')
+    return parsed
+
+
+def open_database(url: str) -> Database:
+    """Open a database and bring its tables up to date.
+
+    `url` is `sqlite:///path/relay.db` or `postgresql://user@host/name`. Raises `StoreUnusable`.
+    """
+    parsed = read_url(url)
+    database = _open_sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _open_postgresql(parsed)
     try:
         with database._writing.begin() as connection:
             if parsed.get_backend_name() == "postgresql":  # others may be migrating, and a large table takes its time

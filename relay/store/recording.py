@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, select
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from relay.incident.alert import AlertKey, Firing
 from relay.incident.events import AlertsFired, Assessed, Event
 from relay.store import tables
-from relay.store.database import StoreUnusable
+from relay.store.database import StoreUnusable, read_url
 from relay.store.encoding import read_event, read_texts
 from relay.store.inbox import Received
 from relay.store.retention import unpack
@@ -36,7 +36,7 @@ class Recording:
     """The record of a database. Raises `StoreUnusable` where there is none."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _open(make_url(url))
+        self._engine = _open(read_url(url))
         try:
             with self._engine.connect() as connection:
                 connection.execute(select(tables.inbox.c.id).limit(1)).all()

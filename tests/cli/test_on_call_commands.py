@@ -29,7 +29,7 @@ def run(tmp_path):
 def test_who_is_on_call_by_files(run):
     said = run("", "who", "--at", "2026-01-06T12:00")
     assert said.exit_code == 0
-    assert "first     Ada   Mon 2026-01-12 09:00   Bob" in said.output
+    assert "first     Ada   Mon 2026-01-12 09:00 Europe/Berlin   Bob" in said.output
     assert "p L1: Ada through phone" in said.output
     assert json.loads(run("", "who", "--at", "2026-01-13T12:00", "-o", "json").output)["on_call"][0]["person"] == "Bob"
 

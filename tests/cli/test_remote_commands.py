@@ -199,3 +199,28 @@ async def test_a_token_file_that_is_missing_is_wrong_usage(relay, tmp_path):
     said = await on(relay)("incident", "list", "--token-file", str(tmp_path / "nothing"))
     assert said.exit_code == 2
     assert "cannot be read" in said.stderr
+
+
+async def test_a_token_that_is_not_known_is_named_by_its_place(relay, tmp_path):
+    say = on(relay)
+    (tmp_path / "tokn").write_text("wrong")
+    TOKENS["typo"] = "wrong"
+    try:
+        assert "does not know the token in RELAY_TOKEN" in (await say("incident", "list", role="typo")).output
+    finally:
+        del TOKENS["typo"]
+    said = await say("incident", "list", "--token-file", str(tmp_path / "tokn"))
+    assert (said.exit_code, f"does not know the token in {tmp_path / 'tokn'}" in said.output) == (3, True)
+    assert "set RELAY_TOKEN or --token-file to your token" in (await say("incident", "list", role="nobody")).output
+
+
+async def test_a_netrc_does_not_speak_for_who_asks(relay, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login eve password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert (await on(relay)("incident", "list")).exit_code == 0
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9096", "foo", "http://127.0.0.1:99999", "ftp://x"])
+async def test_what_is_no_address_is_told_with_one_that_is(relay, url):
+    said = await on(relay)("incident", "list", url=url)
+    assert (said.exit_code, "write one such as http://127.0.0.1:9096" in said.output) == (2, True)

@@ -46,3 +46,19 @@ def test_what_libraries_log_is_a_structured_line_too():
     [line] = done.stderr.splitlines()
     told = json.loads(line)
     assert (told["event"], told["logger"], told["level"]) == ("odd: x", "a.library", "warning")
+
+
+FORGING = """
+import sys, structlog
+from relay.config.logs import configure
+configure(sys.argv[1])
+structlog.get_logger().info("A\\n2026-01-01 [info] INC-1 resolved\\x1b[2J", incident="x\\x9b1m\\ny")
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_what_an_alert_says_makes_no_line_of_its_own_and_drives_no_terminal(log_format):
+    done = subprocess.run([sys.executable, "-c", FORGING, log_format], capture_output=True, text=True, check=True)
+    [line] = done.stderr.removesuffix("\n").split("\n")
+    assert "INC-1 resolved" in line
+    assert line.isprintable()
