@@ -54,7 +54,7 @@ def _close(transaction: Transaction, incident: Incident, ring: Ring, news: News,
     if (
         alone and incident.phase != "acknowledged"
     ):  # the escalation goes on as it was, so that it comes to the next level
-        due = ring.again_at is None or now - ring.again_at >= _patience(ring)
+        due = ring.again_at is None or not ring.again_at <= now < ring.again_at + _patience(ring)
         if incident.phase == "triggered" and ring.round == incident.round and due:
             submit(transaction, incident.id, Paged(ring.once_more(now), instead_of=ring.key), rules, now)
         return

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from relay.clock import Clock
 from relay.engine.intake import Intake
 from relay.engine.metrics import Metrics
+from relay.engine.set_back import SET
 from relay.engine.submit import submit
 from relay.engine.writer import Writer
 from relay.incident.alert import OWN_SOURCE, Alert
@@ -42,8 +43,8 @@ class Asked:
     every: timedelta = timedelta(minutes=1)
     patience: Patience = field(default_factory=Patience)
     lasting: Differences = field(default_factory=Differences)
-    since: datetime | None = None
-    """Since when it is asked."""
+    since: timedelta | None = None
+    """Since when it is asked, by time that only passes."""
 
 
 class Reconcile:
@@ -83,7 +84,7 @@ class Reconcile:
         await self._submit((), loud, self._clock.now())
 
     async def _follow(self, name: str, asked: Asked, session: aiohttp.ClientSession) -> None:
-        asked.since = self._clock.now()
+        asked.since = self._passed
         while True:
             try:
                 await self.ask(name, asked, session)
@@ -93,6 +94,10 @@ class Reconcile:
                 log.exception("a source cannot be reconciled", source=name)
                 self._metrics.reconcile_failures.labels(name).inc()
             await asyncio.sleep(asked.every.total_seconds())
+
+    @property
+    def _passed(self) -> timedelta:
+        return timedelta(seconds=self._clock.monotonic())
 
     def _failed(self, name: str, trouble: Exception) -> None:
         self._metrics.reconcile_failures.labels(name).inc()
@@ -121,7 +126,8 @@ class Reconcile:
     async def _doubt(self, name: str, asked: Asked, now: datetime) -> None:
         """What has answered no replica for long is no longer believed to keep anything to itself."""
         answered = await self._writer.read(lambda connection: alert_told_at(connection, _answered(name).key))
-        if all(at is None or now - at >= asked.patience.believed for at in (answered, asked.since)):
+        silent = answered is None or answered >= now + SET or now - answered >= asked.patience.believed
+        if silent and (asked.since is None or self._passed - asked.since >= asked.patience.believed):
             await self._mute(name, {}, (), now)
 
     async def _compare(self, name: str, asked: Asked, told: Sequence[Told], now: datetime) -> None:
@@ -132,7 +138,7 @@ class Reconcile:
             _together(told),
             asked.lasting,
             asked.patience,
-            now,
+            self._passed,
             proves_absence=len(told) == len(asked.apis) and not doubtful,
         )
         await self._tell(name, found, now)

@@ -11,6 +11,7 @@ from relay.config.secrets import SecretMissing, read_secret
 from relay.config.types import spell
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import RulesInUse
+from relay.engine.set_back import SET
 from relay.engine.writer import Writer
 from relay.incident.schedule import Provider, Told
 from relay.integrations.courier import Again, Never
@@ -34,7 +35,8 @@ class ScheduleWatch:
         self._clock = clock
         self._metrics = metrics
         self._every = every
-        self._due: dict[str, datetime] = {}
+        self._due: dict[str, float] = {}
+        """When each is to be read, in seconds that pass: the time may be set meanwhile."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -47,10 +49,15 @@ class ScheduleWatch:
 
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Read every schedule that is due."""
-        now = self._clock.now()
-        for name, schedule in self._rules.rules.roster.schedules.items():
-            if schedule.provider and now >= self._due.get(name, now):
+        now, roster = self._clock.now(), self._rules.rules.roster
+        for name, schedule in roster.schedules.items():
+            told = roster.told.get(name)
+            of_the_future = told is not None and told.at >= now + SET  # it says nothing of now
+            if schedule.provider and (of_the_future or self._clock.monotonic() >= self._due.get(name, 0.0)):
                 await self._read(name, schedule.provider, session, now)
+
+    def _wait(self, name: str, span: timedelta) -> None:
+        self._due[name] = self._clock.monotonic() + span.total_seconds()
 
     async def _read(self, name: str, provider: Provider, session: aiohttp.ClientSession, now: datetime) -> None:
         try:
@@ -58,7 +65,7 @@ class ScheduleWatch:
             told = Told(now, await api.read(now, now + provider.stale_after + provider.refresh, session))
             await self._writer.transact(lambda connection: keep_told(connection, name, told))
         except (Again, Never, SecretMissing, StoreUnavailable) as trouble:
-            self._due[name] = now + min(AFTER_FAILURE, provider.refresh)
+            self._wait(name, min(AFTER_FAILURE, provider.refresh))
             self._metrics.schedule_failures.labels(name).inc()
             known = self._rules.rules.roster.told.get(name)
             log.warning(
@@ -68,6 +75,6 @@ class ScheduleWatch:
                 known=f"as of {spell(now - known.at)} ago" if known else "nothing: nobody is on call in it",
             )
             return
-        self._due[name] = now + provider.refresh
+        self._wait(name, provider.refresh)
         self._metrics.schedule_at.labels(name).set(now.timestamp())
         self._rules.take_told(name, told)

@@ -32,7 +32,8 @@ AFTER_FAILURE = timedelta(minutes=1)
 class _Known:
     """What is known of one calendar."""
 
-    due: datetime
+    due: float
+    """When it is to be read, in seconds that pass: the time may be set meanwhile."""
     answered_at: datetime | None = None
 
 
@@ -79,11 +80,10 @@ class WindowWatch:
 
     async def remember(self) -> None:
         """Take in what calendars told before the start: it holds until they are read again, or for as long as stale."""
-        now = self._clock.now()
         for name, told in (await self._writer.read(read_calendars)).items():
             window = next((window for window in self._fetched() if window.name == name), None)
             if window is not None and told.digest == _digest(window):
-                self._calendars[name] = _Known(now, told.at)
+                self._calendars[name] = _Known(0.0, told.at)
                 self._rules.take_calendar(name, told.text)
                 self._changed()
 
@@ -99,8 +99,8 @@ class WindowWatch:
     async def refresh(self, session: aiohttp.ClientSession) -> None:
         """Read every calendar that is due."""
         for window in self._fetched():
-            known = self._calendars.setdefault(window.name, _Known(self._clock.now()))
-            if self._clock.now() >= known.due:
+            known = self._calendars.setdefault(window.name, _Known(0.0))
+            if self._clock.monotonic() >= known.due:
                 await self._read(window, known, session)
 
     def _fetched(self) -> list[Window]:
@@ -113,12 +113,12 @@ class WindowWatch:
             text = await download(_address(window), session)
             read = window.with_calendar(text)
         except (Again, Never, ValueError, SecretMissing) as trouble:
-            known.due = now + min(AFTER_FAILURE, window.calendar.refresh)
+            known.due = self._clock.monotonic() + min(AFTER_FAILURE, window.calendar.refresh).total_seconds()
             self._failed(window, known, str(trouble), now)
             return
         if read.unread:
             log.warning("events of a calendar are left out", window=window.name, because=read.unread[:5])
-        known.due, known.answered_at = now + window.calendar.refresh, now
+        known.due, known.answered_at = self._clock.monotonic() + window.calendar.refresh.total_seconds(), now
         self._metrics.calendar_at.labels(window.name).set(now.timestamp())
         self._rules.take_calendar(window.name, text)
         self._changed()

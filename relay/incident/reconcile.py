@@ -6,7 +6,7 @@ time to time. A difference counts only when it lasts; an answer that cannot be h
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from relay.incident.alert import Alert
 
@@ -36,11 +36,11 @@ class Patience:
 
 @dataclass(slots=True)
 class Differences:
-    """What has been different between a source and Relay, by fingerprint, and since when."""
+    """What has been different between a source and Relay, by fingerprint, and since when, by time that only passes."""
 
-    missed: dict[str, datetime] = field(default_factory=dict)
-    absent: dict[str, datetime] = field(default_factory=dict)
-    unseen: dict[str, datetime] = field(default_factory=dict)
+    missed: dict[str, timedelta] = field(default_factory=dict)
+    absent: dict[str, timedelta] = field(default_factory=dict)
+    unseen: dict[str, timedelta] = field(default_factory=dict)
     """Those not shown, whether or not that proves anything."""
 
     def forget(self) -> None:
@@ -71,12 +71,13 @@ def reconcile(
     seen: Mapping[str, Seen],
     lasting: Differences,
     patience: Patience,
-    now: datetime,
+    passed: timedelta,
     *,
     proves_absence: bool,
 ) -> Found:
     """Compare the fingerprints that fire here with what the source shows; `lasting` is remembered from call to call.
 
+    `passed` is time since anything, which no setting of a clock moves: a step must neither end an alert nor hide one.
     `proves_absence` is whether every Alertmanager of the source has answered, and has been up for long enough.
     """
     unknown = {name for name, one in seen.items() if name not in firing and not one.muted_by}
@@ -84,13 +85,13 @@ def reconcile(
     gone = unseen if proves_absence else set()
     # a restarted source proves nothing for as long as `absent`, and then absence has to last as long again
     believed = 2 * patience.absent + patience.believed
-    lasting.missed = {name: lasting.missed.get(name, now) for name in unknown}
-    lasting.absent = {name: lasting.absent.get(name, now) for name in gone}
-    lasting.unseen = {name: lasting.unseen.get(name, now) for name in unseen}
+    lasting.missed = {name: lasting.missed.get(name, passed) for name in unknown}
+    lasting.absent = {name: lasting.absent.get(name, passed) for name in gone}
+    lasting.unseen = {name: lasting.unseen.get(name, passed) for name in unseen}
     return Found(
-        missed=tuple(seen[name].alert for name, since in lasting.missed.items() if now - since >= patience.missed),
-        absent=tuple(name for name, since in lasting.absent.items() if now - since >= patience.absent),
+        missed=tuple(seen[name].alert for name, since in lasting.missed.items() if passed - since >= patience.missed),
+        absent=tuple(name for name, since in lasting.absent.items() if passed - since >= patience.absent),
         muted={name: one.muted_by for name, one in seen.items() if one.muted_by and name in firing},
-        unseen=frozenset(name for name, since in lasting.unseen.items() if now - since < believed),
+        unseen=frozenset(name for name, since in lasting.unseen.items() if passed - since < believed),
         quiet=sum(1 for name, one in seen.items() if one.muted_by and name not in firing),
     )

@@ -172,6 +172,13 @@ def test_a_pager_that_closes_each_page_at_once_rings_nobody_without_end(world):
     assert world.kinds("INC-1").count("NoteAdded") == 0
 
 
+def test_a_clock_that_is_set_back_lets_nobody_ring_later(world):
+    closes(world).took()
+    world.clock.step(-timedelta(hours=3))
+    closes(world)
+    assert [e.key for e in world.took(Page)] == [f"{KEY}+2"]
+
+
 def test_a_pager_that_is_asked_each_minute_and_closes_each_page_keeps_nobody_from_the_next_level(world):
     for _ in range(120):
         world.after(minutes=1)

@@ -103,6 +103,15 @@ async def test_it_is_read_as_often_as_the_window_says(published):
     assert (published.asked, published.open, published.changed) == (2, [], 2)
 
 
+async def test_it_is_read_as_often_though_the_clock_is_set_back(published):
+    await published.look()
+    published.clock.step(timedelta(hours=-3))
+    await published.look(minutes=14)
+    assert published.asked == 1
+    await published.look(minutes=1)
+    assert published.asked == 2
+
+
 async def test_an_event_that_cannot_be_used_is_left_out_with_a_warning(published, capfd):
     odd = EVENT.format("odd", 11).replace("DURATION:PT3H", "DURATION:PT5M\nRRULE:FREQ=MINUTELY")
     published.answer = (200, CALENDAR.format(odd + EVENT.format("now", 11)))

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 import pytest
-from playbook import NOON, Playbook, ResolvePage, an_alert
+from playbook import Playbook, ResolvePage, an_alert
 
 from relay.incident.events import Acknowledged, AlertsFired, AlertsMuted, AlertsResolved, Held, Paged, Resolved
 from relay.incident.reconcile import Differences, Patience, Seen, reconcile
@@ -18,8 +18,7 @@ def lasting():
 
 def compare(lasting, minutes, firing=(), there=(), muted=(), proves_absence=True):
     seen = {name: Seen(an_alert(name)) for name in there} | {name: Seen(an_alert(name), SILENCE) for name in muted}
-    now = NOON + timedelta(minutes=minutes)
-    return reconcile(firing, seen, lasting, PATIENCE, now, proves_absence=proves_absence)
+    return reconcile(firing, seen, lasting, PATIENCE, timedelta(minutes=minutes), proves_absence=proves_absence)
 
 
 def test_what_is_the_same_is_no_difference(lasting):

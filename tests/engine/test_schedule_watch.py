@@ -1,0 +1,71 @@
+"""A schedule that a provider owns is known at every moment, however the clock is set."""
+
+from datetime import timedelta
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playbook import NOON
+
+from relay.clock import ManualClock
+from relay.engine.metrics import Metrics
+from relay.engine.rehearsal import scratch_database
+from relay.engine.ruleset import RulesInUse
+from relay.engine.schedule_watch import ScheduleWatch
+from relay.engine.writer import Writer
+from relay.incident.oncall import on_call
+
+RULES = """
+targets: {{hook: {{type: webhook, url_env: HOOK}}}}
+people: {{ada: {{via: hook, email: ada@example.com}}}}
+schedules: {{s: {{provider: {{type: pagerduty, schedule: P1, api_key_env: KEY, url: "{url}", refresh: 5m}}}}}}
+policies: {{p: {{levels: [{{name: L1, page: [{{schedule: s}}], wait: 1h}}], last_resort: [{{person: ada}}]}}}}
+route: {{policy: p, group_by: [service]}}
+"""
+
+
+@pytest.fixture
+async def watching(tmp_path, monkeypatch):
+    """Looks after some time; gives how often PagerDuty was asked, and who is on call."""
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:9/x")
+    monkeypatch.setenv("KEY", "k")
+    asked = []
+
+    async def answer(request):
+        asked.append(request)
+        now = {"user": {"id": "U", "email": "ada@example.com"}, "start": None, "end": None}
+        return web.json_response({"oncalls": [now], "more": False})
+
+    app = web.Application()
+    app.router.add_get("/oncalls", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        with scratch_database() as database:
+            (tmp_path / "all.yaml").write_text(RULES.format(url=str(server.make_url("")).rstrip("/")))
+            clock, metrics, writer = ManualClock(NOON), Metrics(), Writer(database)
+            rules = RulesInUse(tmp_path, "", {}, clock, metrics)
+            watch = ScheduleWatch(rules, writer, clock, metrics)
+
+            async def look(**passes):
+                clock.advance(timedelta(**passes))
+                await watch.look(session)
+                return len(asked), on_call("s", rules.rules.roster, clock.now()).person
+
+            look.clock = clock
+            yield look
+            writer.close()
+
+
+async def test_it_is_read_as_often_as_the_rules_say(watching):
+    assert await watching() == (1, "ada")
+    assert await watching(minutes=4) == (1, "ada")
+    assert await watching(minutes=1) == (2, "ada")
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+async def test_somebody_is_on_call_though_the_clock_is_set(watching, hours):
+    await watching()
+    watching.clock.step(timedelta(hours=hours))
+    asked, person = await watching(seconds=5)
+    assert (asked, person) == (2 if hours < 0 else 1, "ada")
+    assert await watching(minutes=5) == (asked + 1, "ada")
