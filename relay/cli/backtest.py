@@ -63,8 +63,8 @@ def backtest(
         series = history.fetch(compared.operand if compared else expr, grid)
     except Unanswered as error:
         _fail(f"Prometheus: {error}")
-    recorded = incidents(Remote(url, token_file), grid, matchers) if url else []
-    asked = Asked(grid, wait, short, compared, series, recorded)
+    begun, earlier = incidents(Remote(url, token_file), grid, matchers) if url else ([], [])
+    asked = Asked(grid, wait, short, compared, series, begun, earlier)
     if output == "json":
         return as_json(as_plain(expr, asked, history.warnings))
     show(expr, asked, history.warnings, bool(url))

@@ -125,11 +125,11 @@ def _summary(asked: Asked, told: Outcome, compare: bool) -> Iterable[str]:
     if compare and asked.incidents:
         delay = f", a median of {_delay(told).lstrip('-')} {_side(told)} they began" if told.delay is not None else ""
         yield f"It catches {len(told.delays)} of {len(asked.incidents)} incidents{delay}."
-        if told.alone:
-            yield f"It fires {_times(told.alone)} while there is none."
         yield from _missed([one for one in asked.incidents if one.id not in told.delays])
     elif compare:
-        yield "Relay has recorded no such incident in that time."
+        yield "Relay has recorded no such incident that began in that time."
+    if told.alone:
+        yield f"It fires {_times(told.alone)} while there is none."
 
 
 def _suggestions(asked: Asked, compare: bool) -> Iterable[str]:

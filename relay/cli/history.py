@@ -1,6 +1,7 @@
 """Asking Prometheus what a query gave in the past.
 
-Contract: Prometheus' HTTP API, `POST /api/v1/query_range`, which evaluates the query at each step as a rule would.
+Contract: Prometheus' HTTP API, `POST /api/v1/query_range`, which evaluates the query at each step as a rule would, and
+`POST /api/v1/query`, which does so once.
 """
 
 import json
@@ -30,7 +31,7 @@ class History:
     """A Prometheus, or what speaks like it. `token` is sent as bearer token."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = f"{url.rstrip('/')}/api/v1/query_range"
+        self._url = f"{url.rstrip('/')}/api/v1"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.warnings: list[str] = []
         """What Prometheus warned of: data that is missing, above all."""
@@ -56,7 +57,7 @@ class History:
             "step": f"{grid.step.total_seconds():.3f}",
             "timeout": f"{TIMEOUT - 10:.0f}s",
         }
-        told = self._post(form)
+        told = self._post("query_range", form)
         match told:
             case {"status": "success", "data": {"resultType": "matrix", "result": list(result)}}:
                 self.warnings += [str(one) for one in told.get("warnings") or () if str(one) not in self.warnings]
@@ -67,10 +68,14 @@ class History:
                 raise Unanswered("it answers with native histograms: take a number of them, as histogram_quantile does")
             yield one["metric"], one["values"]
 
-    def _post(self, form: dict[str, str]) -> Any:
+    def at(self, query: str, moment: int) -> Any:
+        """Give what Prometheus answers to the query at a moment, in seconds since 1970. Raises `Unanswered`."""
+        return self._post("query", {"query": query, "time": str(moment)})
+
+    def _post(self, path: str, form: dict[str, str]) -> Any:
         try:
             with requests.post(
-                self._url,
+                f"{self._url}/{path}",
                 data=form,
                 headers=self._headers,
                 timeout=(_CONNECT, TIMEOUT),

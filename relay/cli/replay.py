@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import requests
 
+from relay.cli.history import History, Unanswered
 from relay.cli.output import as_json, output_option
 from relay.cli.parameters import Duration
-from relay.cli.remote import SERVER
+from relay.cli.remote import SERVER, read_token
 from relay.clock import WallClock
 from relay.config.complaints import Rejected
 from relay.config.settings import load_settings
@@ -31,7 +31,6 @@ from relay.store.recording import Recording
 
 MOST_SHOWN = 20
 """Differences of one kind that are listed; `-o json` has them all."""
-TIMEOUT = 10.0
 
 
 @click.command("replay")
@@ -44,6 +43,7 @@ TIMEOUT = 10.0
 @click.option("--data", help="Directory of the embedded database, or of a copy.  [default: data]")
 @click.option("--database", help="URL of the database.")
 @click.option("--prometheus", help="Where to look facts up as they were then. Without, facts are unknown.")
+@click.option("--prometheus-token-file", type=click.Path(path_type=Path), help="File that holds its bearer token.")
 @output_option
 def replay_command(
     rules: Path,
@@ -53,6 +53,7 @@ def replay_command(
     data: str | None,
     database: str | None,
     prometheus: str | None,
+    prometheus_token_file: Path | None,
     output: str,
 ) -> None:
     """Run the recorded webhooks through two sets of rules, and compare who is paged.
@@ -63,7 +64,8 @@ def replay_command(
     old, new = _load(against), _load(rules)
     until = WallClock().now()
     url = database or load_settings(config, {"data": data}).database_url()
-    measuring = _Prometheus(prometheus) if prometheus else None
+    token = read_token(prometheus_token_file) if prometheus_token_file else ""
+    measuring = _Prometheus(History(prometheus, token)) if prometheus else None
     try:
         recording = Recording(url)
     except StoreUnusable as error:
@@ -89,7 +91,8 @@ def _warn_of_what_is_missing(
         click.echo(f"nothing was recorded in the last {spell(since)}: is it the right database?", err=True)
         sys.exit(SERVER)
     if measuring and measuring.failed:
-        click.echo(f"warning: {measuring.failed} of {measuring.asked} facts could not be looked up", err=True)
+        unknown = f"{measuring.failed} of {measuring.asked} facts could not be looked up"
+        click.echo(f"warning: {unknown}: Prometheus {measuring.why}", err=True)
         if measuring.failed == measuring.asked:
             sys.exit(SERVER)
 
@@ -121,10 +124,12 @@ def _progress(since: datetime, until: datetime) -> Iterator[Callable[[Received],
 class _Prometheus:
     """Facts as they were: asked once for each query and minute."""
 
-    def __init__(self, url: str) -> None:
-        self._url = f"{url.rstrip('/')}/api/v1/query"
+    def __init__(self, history: History) -> None:
+        self._history = history
         self._known: dict[tuple[str, int], float | str] = {}
         self.failed = 0
+        self.why = ""
+        """Why it failed the last time."""
 
     @property
     def asked(self) -> int:
@@ -145,11 +150,11 @@ class _Prometheus:
 
     def _ask(self, query: str, at: int) -> float | str:
         try:
-            answer = requests.post(self._url, data={"query": query, "time": at}, timeout=TIMEOUT)
-            return read_answer(answer.json())
-        except requests.RequestException as error:
+            return read_answer(self._history.at(query, at))
+        except Unanswered as refused:
             self.failed += 1
-            return f"Prometheus could not be asked ({type(error).__name__})"
+            self.why = str(refused)
+            return f"Prometheus: {refused}"
 
 
 def _show(old: list[Story], new: list[Story], found: Comparison) -> None:

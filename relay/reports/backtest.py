@@ -93,9 +93,16 @@ def firings(true: Iterable[Run], steps: int) -> list[Run]:
 
 
 def outcome(
-    fired: Sequence[Sequence[Run]], grid: Grid, short: timedelta, incidents: Sequence[Recorded] = ()
+    fired: Sequence[Sequence[Run]],
+    grid: Grid,
+    short: timedelta,
+    incidents: Sequence[Recorded] = (),
+    earlier: Sequence[Recorded] = (),
 ) -> Outcome:
-    """Sum up the firings of some series. Those that end within `short` are short."""
+    """Sum up the firings of some series. Those that end within `short` are short.
+
+    Whether incidents that began `earlier` were caught, the grid does not show; a firing amid one is not alone.
+    """
     every = sorted(run for one in fired for run in one)
     spans = [grid.step * (behind - first) for first, behind in every]
     ended = [span for (_, behind), span in zip(every, spans, strict=True) if behind < grid.points]
@@ -103,6 +110,7 @@ def outcome(
     met = {incident.id: _meeting(incident, every, grid) for incident in incidents}
     delays = {i.id: grid.at(met[i.id][0][0]) - i.started for i in incidents if met[i.id]}
     matched = {run for of_one in met.values() for run in of_one}
+    matched |= {run for incident in earlier for run in _meeting(incident, every, grid)}
     return Outcome(
         firings=len(every),
         short=sum(span <= short for span in ended),
@@ -112,7 +120,7 @@ def outcome(
         firing=grid.step * firing,
         share=firing / grid.points if grid.points else 0.0,
         delays=delays,
-        alone=sum(run not in matched for run in every) if incidents else 0,
+        alone=sum(run not in matched for run in every) if incidents or earlier else 0,
     )
 
 

@@ -35,6 +35,9 @@ class Asked:
     comparison: Comparison | None
     series: Sequence[Series]
     incidents: Sequence[Recorded] = ()
+    """Those that began while the grid lasts."""
+    earlier: Sequence[Recorded] = ()
+    """Those that went on then, and had begun before."""
 
     def true(self, threshold: float | None = None) -> list[list[Run]]:
         """When the expression holds, for each series; with another threshold, if one is given."""
@@ -48,7 +51,7 @@ class Asked:
         """What comes of it with a `for`."""
         steps = self.grid.steps(wait)
         fired = [firings(of_one, steps) for of_one in true]
-        return outcome(fired, self.grid, self.short, self.incidents)
+        return outcome(fired, self.grid, self.short, self.incidents, self.earlier)
 
 
 def _always(value: float) -> bool:

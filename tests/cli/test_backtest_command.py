@@ -294,12 +294,19 @@ async def test_the_firings_are_held_against_the_incidents_of_a_running_relay(tmp
             said = await asyncio.to_thread(relay, *words, "--match", "service=checkout", **ask)
             plain = await asyncio.to_thread(relay, *words, "-o", "json", **ask)
             missed = await asyncio.to_thread(relay, "x > 50", *words[1:], **ask)
+            short = ("x > 5", "--since", "10m", *words[3:])
+            amid = await asyncio.to_thread(relay, *short, **ask)
+            alone = await asyncio.to_thread(relay, *short, "--match", "service=other", **ask)
     assert said.exit_code == 0, said.output
     assert "It catches 1 of 1 incidents, a median of 2m after they began." in said.stdout
     assert "caught" in said.stdout
     assert [one["caught"] for one in json.loads(plain.stdout)["incidents"]] == [True, True]
     assert "It catches 0 of 2 incidents." in missed.stdout
     assert missed.stdout.count("  missed  INC-") == 2
+    # incidents that had begun before are neither caught nor missed, and a firing amid them is not alone
+    assert "Relay has recorded no such incident that began in that time." in amid.stdout
+    assert "while there is none" not in amid.stdout
+    assert "while there is none" not in alone.stdout, "nothing is known to be alone where no incident is known"
 
 
 # ---- the real one -----------------------------------------------------------------------------------------------

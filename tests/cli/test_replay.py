@@ -2,7 +2,9 @@
 
 import json
 import re
+import threading
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
@@ -144,6 +146,36 @@ def test_a_prometheus_that_knows_nothing_any_more_is_told_of(recorded):
     said = recorded(text, "--prometheus", "http://127.0.0.1:9")
     assert said.exit_code == 3
     assert re.search(r"warning: (\d+) of \1 facts could not be looked up", said.stderr)
+
+
+def test_a_prometheus_that_refuses_every_question_is_told_of_with_its_words(recorded, tmp_path):
+    heard = []
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_POST(self):
+            heard.append(self.headers.get("Authorization"))
+            body = b'{"status": "error", "errorType": "x", "error": "who are you?"}'
+            self.send_response(401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    (tmp_path / "token").write_text("t0k")
+    facts = 'facts: {errors: {promql: "e"}}\n'
+    text = RULES + "    - {severity: SEV-1, facts: {errors: {at_least: 0.5}}}\n" + facts
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        said = recorded(text, "--prometheus", url, "--prometheus-token-file", tmp_path / "token")
+        server.shutdown()
+    assert said.exit_code == 3
+    assert re.search(
+        r"(\d+) of \1 facts could not be looked up: Prometheus refused it \(HTTP 401\): who are", said.stderr
+    )
+    assert set(heard) == {"Bearer t0k"}
 
 
 def test_what_cannot_be_replayed_is_said(recorded, tmp_path):
