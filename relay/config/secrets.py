@@ -4,7 +4,25 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from relay.config.trouble import Trouble
+
+
+def one_place_each(section: BaseModel, needs: str = "") -> None:
+    """Refuse a secret for which both a file and a variable are named, or neither where the section `needs` it.
+
+    Raises ValueError.
+    """
+    for name in secrets_of(section):
+        named = [getattr(section, f"{name}{where}", None) is not None for where in ("_file", "_env")]
+        if all(named) or (name == needs and not any(named)):
+            raise ValueError(f'write either "{name}_file" or "{name}_env"')
+
+
+def secrets_of(section: BaseModel) -> list[str]:
+    """Names of secrets, of which a file or a variable can be named."""
+    return [name.removesuffix("_file") for name in type(section).model_fields if name.endswith("_file")]
 
 
 class SecretMissing(Trouble):

@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from relay.config.complaints import Complaint, Rejected, complain, unreadable
 from relay.config.document import Document, Place, Unreadable, read
-from relay.config.secrets import SecretMissing, read_secret
+from relay.config.secrets import SecretMissing, one_place_each, read_secret, secrets_of
 from relay.config.types import Duration, at_least
 
 Role = Literal["viewer", "responder", "admin"]
@@ -33,6 +33,7 @@ def _http(url: str) -> str:
     try:
         parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        right = right and not (parts.query or parts.fragment)  # a path is put behind it
     except ValueError:  # a port that is none, or half an IPv6 address
         right = False
     if not right or re.search(r"[\s\x00-\x1f\x7f]", url):
@@ -50,17 +51,8 @@ class _Part(BaseModel):
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
-        for file, env in ((f"{name}_file", f"{name}_env") for name in _secrets(self)):
-            named = [getattr(self, key, None) is not None for key in (file, env)]
-            if all(named) or (file == f"{self.NEEDS}_file" and not any(named)):
-                raise ValueError(f'write either "{file}" or "{env}"')
+        one_place_each(self, self.NEEDS)
         return self
-
-
-def _secrets(part: BaseModel) -> list[str]:
-    """Names of secrets, of which a file or a variable can be named."""
-    fields = type(part).model_fields
-    return [name.removesuffix("_file") for name in fields if name.endswith("_file")]
 
 
 class AlertmanagerSettings(_Part):
@@ -322,7 +314,7 @@ def _missing(part: object, way: str) -> Iterator[tuple[str, SecretMissing]]:
         for name, inner in part.items():
             yield from _missing(inner, f"{way}{name}.")
     elif isinstance(part, BaseModel):
-        for name in _secrets(part):
+        for name in secrets_of(part):
             file, env = getattr(part, f"{name}_file"), getattr(part, f"{name}_env", None)
             try:
                 if file is not None or env is not None:

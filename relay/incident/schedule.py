@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from relay.config.secrets import one_place_each
 from relay.config.types import Day, Duration, Placed, TimeOfDay, Zone, at_least, to_utc
 from relay.incident.rotation import DAY
 
@@ -79,8 +80,7 @@ class Provider(Placed):
 
     @model_validator(mode="after")
     def _one_key(self) -> "Provider":
-        if (self.api_key_file is None) == (self.api_key_env is None):
-            raise ValueError('write either "api_key_file" or "api_key_env"')
+        one_place_each(self, "api_key")
         return self
 
 

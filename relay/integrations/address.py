@@ -11,7 +11,8 @@ def _address(text: str) -> str:
         url = URL(text)
     except ValueError:
         url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
+    blank = any(c.isspace() or not c.isprintable() for c in text)
+    if url.scheme not in ("http", "https") or not url.host or url.port == 0 or blank:
         raise ValueError("write an address such as https://proxy.example.com")
     if url.user or url.password or url.query_string or url.fragment:
         raise ValueError("write the address without a user, a password, a query or a fragment")

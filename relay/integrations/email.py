@@ -13,7 +13,7 @@ import aiosmtplib
 from pydantic import Field, model_validator
 
 from relay.clock import Clock, WallClock
-from relay.config.secrets import read_secret
+from relay.config.secrets import one_place_each, read_secret
 from relay.incident.effects import AcknowledgePage, Announce, Effect, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.courier import Again, Never
@@ -45,6 +45,7 @@ class EmailTarget(TargetSettings):
         given = self.password_file is not None or self.password_env is not None
         if given != bool(self.username):
             raise ValueError('write "username" and "password_file" or "password_env" together, or none of them')
+        one_place_each(self)
         if given and self.security == "none":
             raise ValueError('a password is not sent in the clear: write "security: starttls" or "tls"')
         return self

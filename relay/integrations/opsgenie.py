@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import Field, model_validator
 
 from relay.clock import Clock
-from relay.config.secrets import SecretMissing, read_secret
+from relay.config.secrets import SecretMissing, one_place_each, read_secret
 from relay.incident.effects import AcknowledgePage, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.address import Address
@@ -65,8 +65,7 @@ class OpsgenieTarget(TargetSettings):
 
     @model_validator(mode="after")
     def _one_key(self) -> "OpsgenieTarget":
-        if (self.api_key_file is None) == (self.api_key_env is None):
-            raise ValueError('write either "api_key_file" or "api_key_env"')
+        one_place_each(self, "api_key")
         return self
 
     def courier(self, clock: Clock | None = None, timeout: float = TIMEOUT) -> "Opsgenie":

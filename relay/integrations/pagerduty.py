@@ -11,7 +11,7 @@ import aiohttp
 from pydantic import model_validator
 
 from relay.clock import Clock
-from relay.config.secrets import SecretMissing, read_secret
+from relay.config.secrets import SecretMissing, one_place_each, read_secret
 from relay.incident.effects import AcknowledgePage, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations import pagerduty_news
@@ -65,8 +65,7 @@ class PagerDutyTarget(TargetSettings):
 
     @model_validator(mode="after")
     def _one_key(self) -> "PagerDutyTarget":
-        if (self.routing_key_file is None) == (self.routing_key_env is None):
-            raise ValueError('write either "routing_key_file" or "routing_key_env"')
+        one_place_each(self, "routing_key")
         return self
 
     def courier(self, clock: Clock | None = None, timeout: float = TIMEOUT) -> "PagerDuty":

@@ -11,7 +11,7 @@ import aiohttp
 from pydantic import model_validator
 
 from relay.clock import Clock, WallClock
-from relay.config.secrets import SecretMissing, read_secret
+from relay.config.secrets import SecretMissing, one_place_each, read_secret
 from relay.incident.effects import AcknowledgePage, Announce, Effect, Notice, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.courier import Never
@@ -36,8 +36,7 @@ class WebhookTarget(TargetSettings):
 
     @model_validator(mode="after")
     def _one_address(self) -> "WebhookTarget":
-        if (self.url_file is None) == (self.url_env is None):
-            raise ValueError('write either "url_file" or "url_env"')
+        one_place_each(self, "url")
         return self
 
     def courier(self, clock: Clock | None = None, timeout: float = TIMEOUT) -> "Webhook":

@@ -119,6 +119,8 @@ WRONG = [  # file, what is said
     ("prometheus: {url: prometheus:9090}", "write an address such as http://prometheus:9090"),
     ("prometheus: {url: 'http://'}", "write an address such as http://prometheus:9090"),
     ("prometheus: {url: 'http://x:99999'}", "write an address such as http://prometheus:9090"),
+    ("prometheus: {url: 'http://x/?tenant=a'}", "write an address such as http://prometheus:9090"),
+    ("prometheus: {url: 'http://x/#a'}", "write an address such as http://prometheus:9090"),
     ("prometheus: {url: 'http://x y'}", "write an address such as http://prometheus:9090"),
     ("external_url: not a url", "write an address such as http://prometheus:9090"),
     ("external_url: relay.example.com", "write an address such as http://prometheus:9090"),

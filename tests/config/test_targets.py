@@ -39,3 +39,29 @@ def test_what_cannot_be_is_refused_with_its_place(tmp_path, key, value, complain
     said = "\n".join(map(str, refused.value.complaints))
     assert complaint in said
     assert "rules.yaml:2:" in said
+
+
+TWO_PLACES = [
+    ("type: pagerduty, routing_key_file: a, api_token_file: a, api_token_env: B", "api_token"),
+    ("type: pagerduty, routing_key_file: a, routing_key_env: B", "routing_key"),
+    ("type: opsgenie, api_key_file: a, api_key_env: B", "api_key"),
+    ("type: webhook, url_file: a, secret_file: a, secret_env: B", "secret"),
+    ("type: email, host: m, sender: a@b.c, to: [a@b.c], username: u, password_file: a, password_env: B", "password"),
+]
+
+
+@pytest.mark.parametrize(("target", "secret"), TWO_PLACES)
+def test_a_secret_is_in_one_place(tmp_path, target, secret):
+    (tmp_path / "all.yaml").write_text(f"targets: {{t: {{{target}}}}}\n")
+    with pytest.raises(Rejected) as refused:
+        load(tmp_path)
+    assert f'write either "{secret}_file" or "{secret}_env"' in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://a b", "http://h:0", "http://u:p@h", "http://h/?a=b", "ftp://h", "h"])
+def test_what_is_no_address_is_refused(tmp_path, url):
+    (tmp_path / "all.yaml").write_text(f'targets: {{t: {{type: pagerduty, routing_key_env: K, url: "{url}"}}}}\n')
+    with pytest.raises(Rejected) as refused:
+        load(tmp_path)
+    assert "write" in str(refused.value)
+    assert "address" in str(refused.value)
