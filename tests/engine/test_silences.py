@@ -46,7 +46,7 @@ class Replica:
     def __init__(self, world, source, name="prod"):
         self.world, self.name = world, name
         self.writer = Writer(world.database)
-        self.asked = Asked([source], since=world.clock.now())
+        self.asked = Asked([source], since=timedelta(seconds=world.clock.monotonic()))
         self._reconcile = Reconcile(
             {name: self.asked}, self.writer, Intake(), lambda: world.rules, world.clock, Metrics(), lambda: None
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from relay.engine.follow import FollowUp
 from relay.engine.metrics import Metrics
@@ -72,7 +73,7 @@ class Asking:
     def restart(self):
         """The process that asks is another."""
         story, store = self.simulation, Store(self.simulation)
-        self._asked = Asked((self.api,), since=story.clock.now())
+        self._asked = Asked((self.api,), since=timedelta(seconds=story.clock.monotonic()))
         self._reconcile = Reconcile(
             {"prod": self._asked}, store, store, lambda: story.rules, story.clock, METRICS, lambda: None
         )
