@@ -1,6 +1,7 @@
 """The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,30 @@ def _usable(document: Document, complaints: list[Complaint]) -> RuleFile:
         return RuleFile.model_validate(document.data)
     except ValidationError as invalid:
         complaints += complaints_of(document, invalid, RuleFile)
-        kept = dict(document.data)
-        for error in invalid.errors():
-            _leave_out(kept, error["loc"])
-    try:
-        return RuleFile.model_validate(kept)
-    except ValidationError:
-        return RuleFile()
+        wrong = invalid
+    kept = deepcopy(document.data)
+    for leave_out in (_leave_out_the_value, _leave_out):
+        for error in wrong.errors():
+            leave_out(kept, error["loc"])
+        try:
+            return RuleFile.model_validate(kept)
+        except ValidationError as invalid:
+            wrong = invalid
+    return RuleFile()
+
+
+def _leave_out_the_value(sections: dict[str, Any], wrong: Way) -> None:
+    """Take away no more than the value that is wrong; of a list what comes after it too, so that no other moves."""
+    holder: Any = None
+    found: Any = sections
+    step: Any = None
+    for key in wrong:  # pydantic puts union tags into the way; they are not in the file
+        if isinstance(found, dict) and key in found:
+            holder, step, found = found, key, found[key]
+        elif isinstance(found, list) and isinstance(key, int) and key < len(found):
+            holder, step, found = found, slice(key, None), found[key]
+    if holder is not None:
+        del holder[step]
 
 
 def _leave_out(sections: dict[str, Any], wrong: Way) -> None:

@@ -319,10 +319,10 @@ class Incidents:
             for key, end in self._ended.items()
             if key not in told
         ]
-        _INSERT_INCIDENT.many(self.connection, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
-        _UPDATE_INCIDENT.many(
+        _UPDATE_INCIDENT.many(  # before others are inserted: a group has one incident that is not closed
             self.connection, [_row(file) | {"id_": file.incident.id} for file in changed if not file.new]
         )
+        _INSERT_INCIDENT.many(self.connection, [_row(file) | {"id": file.incident.id} for file in changed if file.new])
         told_of = {file.incident.id for file, _, _ in self._happened} - {file.incident.id for file in changed}
         heads = [self._files[id_] for id_ in told_of]
         _UPDATE_HEAD.many(

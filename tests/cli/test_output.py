@@ -65,13 +65,12 @@ def test_nothing_is_cut_off_however_narrow_the_terminal_is(columns):
         assert " ".join(cell.split()) in " ".join(said.split())
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
-def test_what_a_terminal_cannot_show_stops_no_command(encoding, tmp_path):
+def test_what_a_terminal_cannot_show_stops_no_command(tmp_path):
     (tmp_path / "all.yaml").write_text("route: {polcy: ü→x}\n")
     for words in (["check", str(tmp_path)], ["check", str(tmp_path), "-o", "json"]):
         done = subprocess.run(
             [sys.executable, "-m", "relay", *words],
-            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            env={**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
             capture_output=True,
             timeout=60,
             check=False,

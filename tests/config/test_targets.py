@@ -65,3 +65,23 @@ def test_what_is_no_address_is_refused(tmp_path, url):
         load(tmp_path)
     assert "write" in str(refused.value)
     assert "address" in str(refused.value)
+
+
+def test_what_stands_beside_a_mistake_is_looked_at_as_well(tmp_path):
+    (tmp_path / "all.yaml").write_text(
+        "targets: {t: {type: webhook, url_env: X}}\n"
+        "people: {ada: {via: tt}}\n"
+        "policies: {p: {levels: [{name: L1, page: [{person: ada}], wait: 5m}], last_resort: [{person: ada}]}}\n"
+        "route: {policy: defualt, group_by: [service], hold_for: 2x}\n"
+        "severity: {default: SEV-9, rules: [{severity: SEV-1, facts: {errs: {at_least: 1}}}]}\n"
+    )
+    with pytest.raises(Rejected) as refused:
+        load(tmp_path, secrets=False)
+    said = [complaint.problem for complaint in refused.value.complaints]
+    assert said == [
+        'there is no target "tt"',
+        'there is no policy "defualt"',
+        '"2x" cannot be used',
+        '"SEV-9" cannot be used',
+        'there is no fact "errs"',
+    ]

@@ -4,11 +4,15 @@ import json
 from datetime import timedelta
 
 from databases import database, postgresql_url
+from playbook import NOON
 from world import World, ended, told
 
+from relay.engine.drain import Drained, decide_stored
+from relay.engine.submit import wake
 from relay.incident.effects import Page
 from relay.integrations.alertmanager_api import body
 from relay.store.inbox import Inbox, Received
+from relay.store.transaction import Transaction
 
 __all__ = ["database", "postgresql_url"]
 
@@ -56,3 +60,24 @@ def test_a_page_says_how_severe_it_is_and_news_of_it_does_not_go_before_it(datab
     world.deliver(told("Slow")).deliver(told("Down", severity="critical"), group_key="other").run()
     first, *_ = world.took()
     assert (type(first), first.notice.severity) == (Page, 2)
+
+
+def test_a_webhook_opens_a_new_incident_where_that_of_its_group_was_closed_in_the_same_transaction(database):
+    world = World(database)
+    world.post(told()).post(ended(told()))
+    later = NOON + timedelta(hours=1)
+    world.deliver(told("Another"))
+
+    def work(connection):
+        transaction = Transaction(connection)
+        wake(transaction, world.rules, later, 10)
+        bodies, _ = transaction.inbox.waiting(10, 10**6)
+        decide_stored(transaction, bodies, world.rules, later, Drained())
+        transaction.write(later)
+
+    database.transact(work)
+    assert [(i.id, i.phase, i.service) for i in world.incidents()] == [
+        ("INC-2", "triggered", "checkout"),
+        ("INC-1", "closed", "checkout"),
+    ]
+    world.sound()

@@ -12,6 +12,7 @@ from world import told
 
 from relay.clock import ManualClock
 from relay.demo.standins import pagerduty
+from relay.demo.standins.faults import Fault
 
 pytestmark = pytest.mark.servers
 
@@ -40,6 +41,11 @@ async def relay(tmp_path, clock, pager):
 def sql(directory, statement):
     with closing(sqlite3.connect(directory / "data" / "relay.db", timeout=5)) as database, database:
         return database.execute(statement).fetchall()
+
+
+def in_a_minute(clock):
+    """When what cannot be done now is tried again, as the database has it."""
+    return int((clock.now() + timedelta(minutes=1)).timestamp() * 1e6)
 
 
 def refuse(directory, what, when="insert on timeline"):
@@ -106,6 +112,16 @@ async def test_webhooks_are_not_blamed_for_a_deadline_that_the_database_refuses(
     assert (await relay.ask("GET", "/-/ready"))[0] == 200
 
 
+async def test_a_deadline_that_the_database_refuses_is_left_alone_for_a_minute(relay, pager, tmp_path, clock):
+    refuse(tmp_path, "new.kind = 'DeadlineMissed' and new.incident = 'INC-1'")
+    clock.advance(timedelta(hours=1, seconds=1))
+    later = in_a_minute(clock)
+    await eventually(lambda: sql(tmp_path, "select wake_at from incident where id = 'INC-1'") == [(later,)])
+    sql(tmp_path, "drop trigger refusing")
+    clock.advance(timedelta(minutes=1))
+    await rung(pager, "INC-1/1.0/L2/")
+
+
 async def test_a_webhook_that_the_database_refuses_is_set_aside_and_no_other(relay, pager, tmp_path):
     refuse(tmp_path, "new.labels like '%poison%'", "insert on alert")
     await post(relay, "poison")
@@ -127,3 +143,13 @@ async def test_an_answer_that_the_database_refuses_rings_nobody_again(relay, pag
     await post(relay, "fourth")
     await rung(pager, "INC-4/")
     assert {pager.triggers(key) for key in pager.pages()} == {1}
+
+
+async def test_a_refusal_that_the_database_cannot_keep_is_not_forgotten(relay, pager, tmp_path, clock):
+    """Nobody has been rung, and nobody else is asked until it is kept: so the page is tried again."""
+    refuse(tmp_path, "new.kind = 'Undeliverable' and new.incident = 'INC-2'")
+    pager.faults.add(Fault("status", 400))
+    await post(relay, "second")
+    await eventually(lambda: sql(tmp_path, f"select 1 from outbox where due_at = {in_a_minute(clock)}"))
+    clock.advance(timedelta(minutes=1))
+    await rung(pager, "INC-2/1.0/L1/")

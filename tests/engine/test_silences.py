@@ -6,7 +6,7 @@ import pytest
 from databases import database, postgresql_url
 from world import World, ended, told
 
-from relay.engine.intake import Intake
+from relay.engine.intake import Intake, tell
 from relay.engine.metrics import Metrics
 from relay.engine.reconcile import Asked, Reconcile
 from relay.engine.writer import Writer
@@ -28,6 +28,7 @@ class Source:
 
     def __init__(self):
         self.shown = {}
+        self.up_for = timedelta(days=1)
         self.away = False
 
     def shows(self, muted_by=""):
@@ -37,7 +38,7 @@ class Source:
     async def ask(self, session):
         if self.away:
             raise Again("it is away")
-        return Told(self.shown, timedelta(days=1))
+        return Told(self.shown, self.up_for)
 
 
 class Replica:
@@ -45,11 +46,19 @@ class Replica:
 
     def __init__(self, world, source, name="prod"):
         self.world, self.name = world, name
-        self.writer = Writer(world.database)
+        self.writer, self._intake = Writer(world.database), Intake()
+        self._intake.came = self._stores
         self.asked = Asked([source], since=timedelta(seconds=world.clock.monotonic()))
         self._reconcile = Reconcile(
-            {name: self.asked}, self.writer, Intake(), lambda: world.rules, world.clock, Metrics(), lambda: None
+            {name: self.asked}, self.writer, self._intake, lambda: world.rules, world.clock, Metrics(), lambda: None
         )
+
+    def _stores(self):
+        """Make durable what it tells itself; the world's next turn decides it."""
+        waiting = self._intake.take()
+        for one in waiting:
+            self.world.receive(one.arrived.received.body, one.arrived.received.source)
+        tell(waiting)
 
     async def asks(self):
         await self._reconcile.ask(self.name, self.asked, None)
@@ -146,6 +155,17 @@ async def test_a_silence_that_ends_during_a_restart_does_not_outlast_it(world, s
     source.shows()
     await replicas().asks()
     assert (world.only().phase, world.only().muted) == ("acknowledged", {})
+
+
+async def test_an_alertmanager_that_has_just_been_restarted_proves_no_absence(world, source, replicas):
+    """It has to be told again what fires; only what it does not show after that time may be over."""
+    replica = replicas()
+    for up_for in range(10):
+        assert world.only().phase == "triggered"
+        source.shown, source.up_for = {}, timedelta(minutes=up_for)
+        await minutes(world, 1, replica)
+    await minutes(world, 1, replica)
+    assert world.only().phase == "resolved"
 
 
 async def test_what_a_source_has_muted_that_is_asked_no_more_pages(world, silenced):

@@ -202,6 +202,18 @@ async def test_what_cannot_be_done_is_refused_in_words(relay):
     assert (await post(relay, "/rack/end", {}))[1]["said"] == "window rack removed"
 
 
+async def test_a_window_of_a_rule_file_that_is_not_open_is_changed_there(relay):
+    ahead = WallClock().now() + timedelta(days=1)
+    times = f"starts: {ahead:%Y-%m-%dT%H:%M}, duration: 1h"
+    move = f"  - {{name: move, reason: r, owner: o, zone: UTC, {times}, matchers: [rack=r1]}}\n"
+    relay.rules.write_text(relay.rules.read_text() + move)
+    relay.running.rules.reload()
+    line = len(relay.rules.read_text().splitlines())
+    status, said = await post(relay, "/move/end", {})
+    assert status == 409
+    assert said["error"] == f'window "move" is not open now: it stands in {relay.rules}:{line}, change it there'
+
+
 async def test_the_command_line(relay):
     url = f"http://127.0.0.1:{relay.running.address[1]}"
 

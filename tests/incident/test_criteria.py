@@ -7,7 +7,7 @@ from playbook import RULES, Playbook, an_alert, rules
 
 from relay.engine.set_back import _sooner
 from relay.incident.effects import Measure, UpdatePage
-from relay.incident.events import Acknowledged, Delivered, Measured, Resolved, WouldJump
+from relay.incident.events import Acknowledged, AlertsMuted, Delivered, Measured, Resolved, WouldJump
 from relay.incident.telling import tell
 
 FACTS = "{money: {promql: 'loss{service=\"{{service}}\"}'}}"
@@ -36,6 +36,12 @@ def test_a_fact_that_is_not_known_rings_nobody():
     story = Playbook(jumping("{facts: {money: {at_most: 500}}, to: L3}")).fires()
     story.when(Measured({}, {"money": "no answer"}))
     assert [ring.level for ring in story.incident.rings] == ["L1"]
+
+
+def test_a_fact_that_a_reload_took_away_is_not_asked_for_and_the_rest_goes_on():
+    story = Playbook(jumping("{facts: {money: {at_least: 500}}, to: L3}")).fires().paged("L1:pd-ada")
+    story.story.rules = rules()
+    story.after(minutes=5).paged("L2:pd-bob")
 
 
 def test_people_who_are_needed_for_long_get_help_even_if_somebody_is_on_it():
@@ -145,6 +151,13 @@ def test_it_waits_once_and_not_again_after_a_window():
     story = Playbook(damped(windows=window)).fires().held("hold_for").after(minutes=2).held("window w")
     story.fires(an_alert("B")).quiet()
     story.after(minutes=58).paged("L1:pd-ada")
+
+
+def test_it_waits_once_and_not_again_after_a_silence():
+    alert = an_alert()
+    story = Playbook(damped()).fires(alert).held("hold_for")
+    story.when(AlertsMuted("prod", {alert.fingerprint: "silence 1"})).after(minutes=2).held("silence 1")
+    story.when(AlertsMuted("prod", {})).paged("L1:pd-ada")
 
 
 def test_a_branch_says_otherwise_and_the_wait_begins_again_when_it_comes_back():

@@ -108,6 +108,13 @@ def test_the_last_resort_is_that_of_today_for_who_was_named_may_have_left():
     assert other.incident.rings[-1].target == "pd-noc"
 
 
+def test_when_the_policy_is_gone_the_last_resort_is_the_default_of_today_and_not_whom_the_plan_has_pinned():
+    story = Playbook().fires()
+    story.story.rules = rules(RULES.replace("payments", "others").replace("pd-noc", "og-dba"))
+    story.after(minutes=31)
+    assert story.incident.rings[-1].target == "og-dba"
+
+
 def test_a_jump_is_why_further_levels_are_rung():
     story = Playbook(rules()).fires().when(SeveritySet("ana", 1, "money"))
     first, second = (ring.because for ring in story.incident.rings)

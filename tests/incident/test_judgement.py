@@ -3,7 +3,7 @@
 from playbook import RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import UpdatePage
-from relay.incident.events import Assessed, Measured, Opened, SeveritySet, WouldAssess
+from relay.incident.events import AlertsTruncated, Assessed, Measured, Opened, SeveritySet, WouldAssess
 from relay.incident.triage import place
 
 FACTS = "{errors: {promql: e}}"
@@ -96,14 +96,23 @@ def test_the_worst_is_lowered_by_people_alone():
     assert story.incident.severity == 2
 
 
+DOWN, SLOW = an_alert("Down"), an_alert("Slow")
+LOWERING = RULES.replace("default: SEV-3", "default: SEV-4\n  lower_after: 15m")
+DOWN_IS_WORSE = rules(LOWERING + "    - {severity: SEV-3, matchers: [alertname=Down]}\n")
+
+
 def test_an_alert_that_ends_may_leave_what_is_milder():
-    text = RULES.replace("default: SEV-3", "default: SEV-4\n  lower_after: 15m")
-    text += "    - {severity: SEV-3, matchers: [alertname=Down]}\n"
-    down, slow = an_alert("Down"), an_alert("Slow")
-    story = Playbook(rules(text)).fires(down, slow)
-    assert story.ends(down).incident.severity == 3
+    story = Playbook(DOWN_IS_WORSE).fires(DOWN, SLOW)
+    assert story.ends(DOWN).incident.severity == 3
     assert story.after(minutes=15).incident.severity == 4
     assert assessed(story) == [(None, 3), (3, 4)]
+
+
+def test_nothing_is_lowered_while_the_source_leaves_alerts_out():
+    story = Playbook(DOWN_IS_WORSE).fires(DOWN, SLOW).when(AlertsTruncated("g", 3)).ends(DOWN).after(minutes=15)
+    assert story.incident.severity == 3
+    story.when(AlertsTruncated("g", 0)).fires(an_alert("Another")).after(minutes=15)
+    assert story.incident.severity == 4
 
 
 def test_without_the_key_nothing_is_lowered():

@@ -120,6 +120,11 @@ def test_what_a_missing_fact_could_make_worse_than_a_window_holds_pages_after_a_
     story.fires(an_alert("Another")).after(seconds=1).paged("L1:pd-ada")
 
 
+def test_facts_are_not_waited_for_beyond_the_end_of_the_window():
+    story = Playbook(with_facts(), start=NOON + timedelta(minutes=59, seconds=58)).fires()
+    story.held("facts are being looked up").after(seconds=2).paged("L1:pd-ada")
+
+
 def test_what_a_missing_fact_could_not_make_worse_than_a_window_holds_stays_held():
     Playbook(with_facts("")).fires().held("backup").after(minutes=59).paged()
 

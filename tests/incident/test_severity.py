@@ -254,6 +254,13 @@ def test_missing_data_skips_no_page():
     Playbook(MILD).fires().held("").when(NOBODY_KNOWS).paged().after(seconds=5).paged("L1:pd-ada")
 
 
+def test_a_missing_fact_that_would_make_it_just_bad_enough_to_page_skips_no_page():
+    by_fact = "[{severity: SEV-3, facts: {errors: {at_least: 0.5}}}]"
+    severity = f"{{default: SEV-4, page_at_least: SEV-3, rules: {by_fact}}}"
+    story = Playbook(rules(HEAD, facts="{errors: {promql: e}}", severity=severity)).fires()
+    story.held("facts are being looked up").after(seconds=5).paged("L1:pd-ada")
+
+
 def test_an_alert_that_joins_does_not_answer_what_is_still_open_about_the_others():
     """The question about the first alert stays open: the growing incident pages after the same five seconds."""
     text = HEAD + SCALE.replace("default: SEV-4", "default: SEV-4\n  page_at_least: SEV-3").replace(

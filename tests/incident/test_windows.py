@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from playbook import NOON, RULES, Playbook, an_alert, rules
 
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage, UpdatePage
-from relay.incident.events import Acknowledged, Reconsidered, Resolved, Triggered, Undeliverable, WouldHold
+from relay.incident.events import (
+    Acknowledged,
+    Measured,
+    Reconsidered,
+    Resolved,
+    Triggered,
+    Undeliverable,
+    WouldHold,
+)
 from relay.incident.fallback import Fallback
 from relay.incident.maintenance import Windows
 from relay.incident.occasions import Amendment
@@ -138,6 +146,14 @@ def test_nothing_pauses_once_the_target_has_refused_that_would_be_paged_instead(
     story.ends(other).after(minutes=5).paged("L2:pd-bob")
 
 
+def test_what_a_target_has_refused_says_nothing_of_the_next_time_that_it_fires():
+    alert, other = an_alert(), an_alert("Other", service="other")
+    story = Playbook(backup("pause_escalations: true\nredirect: pd-noc")).fires(alert).paged("window:pd-noc")
+    [ring] = story.incident.rings
+    story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).paged("L1:pd-ada")
+    story.ends().fires(alert, other).paged("L1:pd-ada").ends(other).after(minutes=5).paged("window:pd-noc")
+
+
 def test_a_window_made_now_pauses_at_once():
     story = Playbook(rules(), start=NOON).fires().paged("L1:pd-ada")
     story.story.rules = backup("pause_escalations: true")
@@ -216,6 +232,16 @@ def test_news_that_the_window_does_not_cover_is_told_with_what_has_waited():
 def test_news_is_told_of_what_the_window_would_not_hold():
     assert len(news("never_suppress: [SEV-3]").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
     assert len(news("max_suppressed: 1").fires(an_alert("B")).after(seconds=10).asked(UpdatePage)) == 1
+
+
+def test_news_is_told_of_what_an_unknown_fact_could_make_worse_than_the_window_holds():
+    text = RULES + "    - {severity: SEV-1, facts: {errors: {at_least: 0.5}}}\n"
+    windows = BACKUP + "    suppress: notifications\n    never_suppress: [SEV-1]\n"
+    made_of = rules(text, facts="{errors: {promql: e}}", windows=windows)
+    for known, told in (({}, 1), ({"errors": 0.1}, 0)):
+        story = Playbook(made_of, start=NOON - timedelta(seconds=5)).fires(an_alert("A")).paged("L1:pd-ada")
+        story.when(Measured(known)).fires(an_alert("B")).after(seconds=10)
+        assert len(story.asked(UpdatePage)) == told
 
 
 def test_when_windows_have_changed_what_is_held_is_looked_at_again():
@@ -346,6 +372,14 @@ def test_who_is_sent_home_by_a_window_that_redirects_is_replaced():
     story = Playbook(made_of, start=NOON - timedelta(minutes=2)).fires().paged("L1:pd-ada")
     story.after(minutes=2).paged("window:pd-noc")
     story.after(minutes=50).paged()
+
+
+def test_who_is_paged_instead_is_not_rung_again_when_the_window_is_extended():
+    windows = BACKUP + "    redirect: pd-noc\n    pause_escalations: true\n"
+    story = Playbook(rules(windows=windows), start=BEFORE).fires().paged("L1:pd-ada")
+    story.after(minutes=1).paged("window:pd-noc")
+    story.story.rules = rules(windows=windows.replace("13:00", "14:00"))
+    story.when(Reconsidered()).held("backup")
 
 
 def test_a_late_refusal_of_another_page_ends_no_hold():

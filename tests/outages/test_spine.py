@@ -289,24 +289,38 @@ def test_what_relay_raises_itself_ends_when_somebody_says_so(world):
     assert world.incidents("triggered")[0].group["alertname"] == "RelayAlertsQuarantined"
 
 
-def test_a_webhook_that_cannot_be_decided_stops_no_other_and_is_paged(database):
-    class Poisoned(dict):
-        """Rules in which one policy cannot be found, as after a bug."""
+class Poisoned(dict):
+    """Policies of which one cannot be found, as after a bug."""
 
-        def __getitem__(self, name):
-            if name == "poison":
-                raise LookupError(name)
-            return super().__getitem__(name)
+    def __getitem__(self, name):
+        if name == "poison":
+            raise LookupError(name)
+        return super().__getitem__(name)
 
+
+@pytest.fixture
+def poisoned(database):
+    """A world in which alerts of the service `poison` cannot be decided."""
     made_of = rules(routes='[{matchers: [service="poison"], policy: payments}]')
     broken = made_of.routes[0].model_copy(update={"policy": "poison"})
-    made_of = replace(made_of, policies=Poisoned(made_of.policies), routes=(broken,))
-    world = World(database, made_of)
-    world.post(told(service="poison")).post(told(service="fine"))
+    return World(database, replace(made_of, policies=Poisoned(made_of.policies), routes=(broken,)))
+
+
+def test_a_webhook_that_cannot_be_decided_stops_no_other_and_is_paged(poisoned):
+    world = poisoned.post(told(service="poison")).post(told(service="fine"))
     undecided, fine = sorted(world.incidents(), key=lambda i: i.service == "fine")
     assert fine.phase == undecided.phase == "triggered"
     assert undecided.group["alertname"] == "RelayWebhookUndecided"
     world.paged("pd-ada", "pd-ada")
+
+
+def test_the_next_webhook_of_a_group_opens_what_one_that_cannot_be_decided_did_not(poisoned):
+    poisoned.deliver(told(service="fine"), told(service="poison")).deliver(told(service="fine")).run()
+    assert sorted(i.group.get("alertname", i.service) for i in poisoned.incidents()) == [
+        "RelayWebhookUndecided",
+        "fine",
+    ]
+    poisoned.sound().paged("pd-ada", "pd-ada")
 
 
 def test_a_watchdog_is_heard_and_is_no_incident(world):

@@ -11,6 +11,7 @@ from playbook import NOON, an_alert, rules
 from sqlalchemy import text
 from world import World, ended, told
 
+from relay.engine.submit import wake
 from relay.incident.decide import decide
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage
 from relay.incident.events import NoteAdded
@@ -162,6 +163,19 @@ def test_two_writers_of_one_incident_lose_nothing(world):
         world.act("INC-1", NoteAdded("ana", f"note {number}"))
     world.sound()
     assert world.kinds("INC-1").count("NoteAdded") == 20
+
+
+def test_a_group_whose_incident_is_closed_has_none_even_before_that_is_written(database, world):
+    world.post(told()).post(ended(told()))
+    group = place(an_alert(), world.rules).group_key
+
+    def work(connection):
+        transaction = Transaction(connection)
+        wake(transaction, world.rules, NOON + timedelta(hours=1), 10)
+        transaction.incidents.load_groups([group])
+        return transaction.incidents.get("INC-1").phase, transaction.incidents.of_group(group)
+
+    assert database.transact(work) == ("closed", None)
 
 
 def test_large_bodies_are_decided_in_portions(database):
