@@ -51,9 +51,8 @@ def hear(transaction: Transaction, news: Iterable[News], types: Mapping[str, str
 
 def _close(transaction: Transaction, incident: Incident, ring: Ring, news: News, rules: Rules, now: datetime) -> None:
     alone = news.what == "timed_out"  # nobody says that it is over
-    if (
-        alone and incident.phase != "acknowledged"
-    ):  # the escalation goes on as it was, so that it comes to the next level
+    if alone and incident.phase != "acknowledged":
+        # the escalation goes on as it was, so that it comes to the next level
         due = ring.again_at is None or not ring.again_at <= now < ring.again_at + _patience(ring)
         if incident.phase == "triggered" and ring.round == incident.round and due:
             submit(transaction, incident.id, Paged(ring.once_more(now), instead_of=ring.key), rules, now)

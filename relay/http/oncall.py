@@ -1,5 +1,6 @@
 """The API of on-call: who it is, and what it costs people."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
@@ -18,6 +19,8 @@ from relay.store.reading import pages_between
 
 LOOKED_BACK = timedelta(days=90)
 LONGEST = timedelta(days=400)
+_PLUS = re.compile(r"(T[0-9:.]+) ([0-9:]+)$")
+"""A plain + in an address is a space."""
 
 
 class DutyView(BaseModel):
@@ -116,7 +119,7 @@ def _moment(request: web.Request, name: str, default: datetime) -> datetime:
     if text is None:
         return default
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # which is what a plain + is in an address
+        moment = datetime.fromisoformat(_PLUS.sub(r"\1+\2", text))
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or not 1970 <= moment.year < 3000:

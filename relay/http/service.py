@@ -8,7 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,8 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
 def _take_all_descriptors() -> None:
     """Use as many as are allowed: the usual limit, 1,024, is for programs that ask for more where they need it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(OSError, ValueError):  # where a sandbox forbids it, what there is must do
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 from service import RULES, TOKENS, service
 from world import told
+from yarl import URL
 
 from relay.cli import main
 from relay.clock import WallClock
@@ -116,6 +117,23 @@ async def test_the_load_report_is_for_admins_and_counts_pages(tmp_path, vendor):
         assert json.loads(said.output)["people"][0]["person"] == "Ada"
         refused = await run(relay, "report", "load", role="viewer")
         assert (refused.exit_code, "admin" in refused.output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-01-05T12:00+02:00",  # whose plain + arrives as a space
+        "2026-01-05T12:00%2B02:00",
+        "2026-01-05T12:00%2B0200",
+        "2026-01-05T10:00Z",
+        "2026-01-05%2012:00%2B02:00",
+    ],
+)
+async def test_a_time_with_an_offset_is_read_as_it_is_written(tmp_path, at):
+    async with service(tmp_path) as relay:
+        url = URL(f"http://127.0.0.1:{relay.running.address[1]}/api/v1/on-call?at={at}", encoded=True)
+        async with relay.client.get(url, headers={"Authorization": f"Bearer {TOKENS['viewer']}"}) as answer:
+            assert (answer.status, (await answer.json())["at"]) == (200, "2026-01-05T10:00:00Z")
 
 
 @pytest.mark.parametrize(
