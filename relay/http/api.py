@@ -258,8 +258,6 @@ def answer(model: BaseModel) -> web.Response:
 
 
 _INCIDENT = "/api/v1/incidents/{id}"
-_COMMAND = (400, 401, 403, 404, 409, 413, 422, 503)
-
 ROUTES = (
     Route(
         "GET",
@@ -273,7 +271,7 @@ ROUTES = (
             ("limit", f"at most so many, 1 to {MOST_LISTED}"),
             ("before", "go on before this number: `next` of the answer before"),
         ),
-        refusals=(400, 401, 403, 503),
+        refusals=(400, 503),
     ),
     Route(
         "GET",
@@ -282,7 +280,7 @@ ROUTES = (
         "Show an incident with its alerts and its timeline",
         role="viewer",
         gives=IncidentDetail,
-        refusals=(401, 403, 404, 503),
+        refusals=(404, 503),
     ),
     Route(
         "POST",
@@ -292,7 +290,7 @@ ROUTES = (
         role="responder",
         takes=Acknowledge,
         gives=Said,
-        refusals=_COMMAND,
+        refusals=(404, 409),
     ),
     Route(
         "POST",
@@ -302,7 +300,7 @@ ROUTES = (
         role="responder",
         takes=Resolve,
         gives=Said,
-        refusals=_COMMAND,
+        refusals=(404, 409),
     ),
     Route(
         "POST",
@@ -312,7 +310,7 @@ ROUTES = (
         role="responder",
         takes=Note,
         gives=Said,
-        refusals=_COMMAND,
+        refusals=(404, 409),
     ),
     Route(
         "POST",
@@ -322,7 +320,7 @@ ROUTES = (
         role="responder",
         takes=Escalate,
         gives=Said,
-        refusals=_COMMAND,
+        refusals=(404, 409),
     ),
     Route(
         "POST",
@@ -332,7 +330,7 @@ ROUTES = (
         role="responder",
         takes=SetSeverity,
         gives=Said,
-        refusals=_COMMAND,
+        refusals=(404, 409),
     ),
     Route(
         "GET",
@@ -342,7 +340,7 @@ ROUTES = (
         role="responder",
         gives=QuarantineList,
         query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
-        refusals=(400, 401, 403, 503),
+        refusals=(400, 503),
     ),
     Route(
         "GET",
@@ -352,7 +350,7 @@ ROUTES = (
         role="viewer",
         gives=Outbox,
         query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
-        refusals=(400, 401, 403, 503),
+        refusals=(400, 503),
     ),
     Route(
         "GET",
@@ -362,7 +360,7 @@ ROUTES = (
         role="viewer",
         gives=Refusals,
         query=(("limit", f"at most so many, 1 to {MOST_LISTED}"),),
-        refusals=(400, 401, 403, 503),
+        refusals=(400, 503),
     ),
     Route(
         "GET",
@@ -372,6 +370,6 @@ ROUTES = (
         role="viewer",
         gives=Verification,
         query=(("incident", "one incident; all when left out"),),
-        refusals=(401, 403, 404, 503),
+        refusals=(404, 503),
     ),
 )

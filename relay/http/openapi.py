@@ -12,6 +12,9 @@ from relay.http.routes import Route
 from relay.http.views import Refusal
 
 _REF = "#/components/schemas/{model}"
+_OF_A_ROLE = (401, 403)
+_OF_A_BODY = (400, 413, 422, 503)
+"""How every body may be refused that is read as a model: see `api.read_asked`."""
 
 
 def describe(routes: Sequence[Route], version: str) -> str:
@@ -39,6 +42,7 @@ def _operation(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "done"}
     if route.gives:
         good["content"] = {"application/json": {"schema": refs[route.gives]}}
+    refusals = {*route.refusals, *(_OF_A_ROLE if route.role else ()), *(_OF_A_BODY if route.takes else ())}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
@@ -47,7 +51,7 @@ def _operation(route: Route, refs: dict[Any, Any]) -> dict[str, Any]:
             {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
             for name, meaning in route.query
         ],
-        "responses": {"200": good} | {str(status): _refusal(status, refs) for status in route.refusals},
+        "responses": {"200": good} | {str(status): _refusal(status, refs) for status in sorted(refusals)},
     }
     if route.takes:
         operation["requestBody"] = {"content": {"application/json": {"schema": refs[route.takes]}}}

@@ -73,6 +73,6 @@ ROUTES = (
         role="viewer",
         gives=Outlook,
         query=(("for", "a duration, of which to tell; 1h when left out"),),
-        refusals=(400, 401, 403, 404, 503),
+        refusals=(400, 404, 503),
     ),
 )

@@ -78,6 +78,6 @@ ROUTES = (
         page,
         "Show an incident to people, as a page of HTML; a token is taken as the password of HTTP Basic, too",
         role="viewer",
-        refusals=(401, 403, 404, 503),
+        refusals=(404, 503),
     ),
 )

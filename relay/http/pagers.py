@@ -140,13 +140,13 @@ ROUTES = (
         "/api/v1/webhooks/pagerduty/{name}",
         pagerduty,
         "Take what people do in PagerDuty (webhooks v3)",
-        refusals=(401, 413, 503),
+        refusals=(400, 401, 413, 503),
     ),
     Route(
         "POST",
         "/api/v1/webhooks/opsgenie/{name}",
         opsgenie,
         "Take what people do in Opsgenie or Jira Service Management",
-        refusals=(401, 413, 503),
+        refusals=(400, 401, 413, 503),
     ),
 )

@@ -54,6 +54,6 @@ ROUTES = (
         "Give the probe files, for workers that have none of their own",
         role="viewer",
         gives=ProbeFiles,
-        refusals=(401, 403, 503),
+        refusals=(503,),
     ),
 )

@@ -25,3 +25,4 @@ class Route:
     query: tuple[tuple[str, str], ...] = ()
     """Names of query parameters, and what they mean."""
     refusals: tuple[int, ...] = ()
+    """Beyond those of every route with a role, or a model to take."""

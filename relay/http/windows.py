@@ -213,7 +213,6 @@ ROUTES = (
         "List maintenance windows, those that are open first",
         role="viewer",
         gives=WindowList,
-        refusals=(401, 403),
     ),
     Route(
         "POST",
@@ -223,7 +222,7 @@ ROUTES = (
         role="responder",
         takes=NewWindow,
         gives=WindowSaid,
-        refusals=(401, 403, 409, 422, 503),
+        refusals=(409,),
     ),
     Route(
         "POST",
@@ -233,7 +232,7 @@ ROUTES = (
         role="responder",
         takes=WindowEnd,
         gives=WindowSaid,
-        refusals=(401, 403, 404, 409, 422, 503),
+        refusals=(404, 409),
     ),
     Route(
         "GET",
@@ -242,6 +241,6 @@ ROUTES = (
         "List what people have done to windows, the newest first",
         role="viewer",
         gives=ActList,
-        refusals=(401, 403, 503),
+        refusals=(503,),
     ),
 )

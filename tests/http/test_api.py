@@ -1,6 +1,7 @@
 """The API of people, and the doors of those who operate."""
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from service import HOOK, TOKENS, service
 from world import told
 
 from relay.http.app import ROUTES
+from relay.http.openapi import describe
 
 
 @pytest.fixture
@@ -222,3 +224,11 @@ async def test_what_a_restart_finds_is_all_there(tmp_path):
     async with service(tmp_path) as second:
         status, shown = await second.ask("GET", "/api/v1/incidents/INC-1", role="viewer")
     assert (status, shown["firing"]) == (200, 1)
+
+
+def test_the_document_tells_how_every_route_refuses_whom_and_what():
+    paths = json.loads(describe(ROUTES, "1"))["paths"]
+    for route in ROUTES:
+        told_of = paths[route.path][route.method.lower()]["responses"].keys()
+        assert {"401", "403"} <= told_of or route.role is None, route.path
+        assert {"400", "413", "422", "503"} <= told_of or route.takes is None, route.path
