@@ -7,20 +7,19 @@ from datetime import datetime, timedelta
 
 import aiohttp
 import structlog
-from sqlalchemy import Connection
 
 from relay.clock import Clock
 from relay.engine.metrics import Metrics
 from relay.engine.submit import submit
 from relay.engine.writer import Writer
 from relay.incident.decide import Rules
-from relay.incident.events import ConditionDated, Event
+from relay.incident.events import ConditionDated
 from relay.incident.incident import Incident
 from relay.integrations.courier import Again, Never
 from relay.integrations.prometheus_alerts import Active, PrometheusAlerts
 from relay.store.database import StoreUnavailable
 from relay.store.reading import list_incidents
-from relay.store.transaction import Transaction
+from relay.store.transaction import Transaction, happening
 
 log = structlog.get_logger()
 
@@ -82,17 +81,14 @@ class Conditions:
     async def _tell(self, dated: Mapping[str, datetime]) -> None:
         rules, now = self._rules(), self._clock.now()
 
-        def work(connection: Connection) -> list[tuple[str, Event]]:
-            transaction = Transaction(connection)
+        def work(transaction: Transaction) -> None:
             transaction.incidents.load(sorted(dated))
             for id_, since in dated.items():
                 incident = transaction.incidents.get(id_)
                 if incident and incident.phase in PHASES:
                     submit(transaction, id_, ConditionDated(since), rules, now)
-            transaction.write(now)
-            return transaction.happened
 
-        self._metrics.happened(await self._writer.transact(work))
+        self._metrics.happened(await self._writer.transact(happening(work, now)))
 
 
 def date(incidents: Iterable[Incident], source: str, active: Iterable[Active]) -> dict[str, datetime]:

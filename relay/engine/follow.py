@@ -14,14 +14,13 @@ from relay.engine.hear import hear
 from relay.engine.metrics import Metrics
 from relay.engine.writer import Writer
 from relay.incident.decide import Rules
-from relay.incident.events import Event
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import RINGING
 from relay.incident.plan import Ring
 from relay.integrations.courier import Again, Courier, Never
 from relay.integrations.news import News, Tells
 from relay.store.reading import list_incidents
-from relay.store.transaction import Transaction
+from relay.store.transaction import Transaction, happening
 
 log = structlog.get_logger()
 
@@ -108,14 +107,10 @@ class FollowUp:
     async def _hear(self, news: list[News]) -> None:
         rules, now = self._rules(), self._clock.now()
 
-        def work(connection: Connection) -> list[tuple[str, Event]]:
-            transaction = Transaction(connection)
+        def work(transaction: Transaction) -> None:
             hear(transaction, news, {}, rules, now)  # each was asked about its own pages
-            transaction.write(now)
-            return transaction.happened
 
-        happened = await self._writer.transact(work)
-        self._metrics.happened(happened)
+        self._metrics.happened(await self._writer.transact(happening(work, now)))
         self._look()
 
 

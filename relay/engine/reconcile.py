@@ -18,7 +18,7 @@ from relay.engine.submit import submit
 from relay.engine.writer import Writer
 from relay.incident.alert import OWN_SOURCE, Alert
 from relay.incident.decide import Rules
-from relay.incident.events import AlertsMuted, Event
+from relay.incident.events import AlertsMuted
 from relay.incident.incident import Incident
 from relay.incident.reconcile import Differences, Found, Patience, Seen, reconcile
 from relay.integrations.alertmanager import Webhook, read_webhook
@@ -26,7 +26,7 @@ from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tel
 from relay.integrations.courier import Again, Never
 from relay.store.database import StoreUnavailable
 from relay.store.reading import alert_told_at, alerts_of, firing_of, incidents_muted
-from relay.store.transaction import Transaction
+from relay.store.transaction import Transaction, happening
 
 log = structlog.get_logger()
 
@@ -182,18 +182,15 @@ class Reconcile:
         if not (concerned := sorted({*ids, *await self._writer.read(incidents_muted)})):
             return
 
-        def work(connection: Connection) -> list[tuple[str, Event]]:
-            transaction = Transaction(connection)
+        def work(transaction: Transaction) -> None:
             transaction.incidents.load(concerned)
             for id_ in concerned:
                 incident = transaction.incidents.get(id_)
                 if incident is not None and incident.phase != "closed":
                     for event in news(incident):
                         submit(transaction, id_, event, rules, now)
-            transaction.write(now)
-            return transaction.happened
 
-        if happened := await self._writer.transact(work):
+        if happened := await self._writer.transact(happening(work, now)):
             self._metrics.happened(happened)
             self._look()
 

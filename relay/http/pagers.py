@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 import structlog
 from aiohttp import web
-from sqlalchemy import Connection
 
 from relay.config.secrets import read_secret
 from relay.config.settings import Settings
@@ -20,13 +19,12 @@ from relay.http.alertmanager import CLOCK, METRICS
 from relay.http.api import LOOP, RULES, WRITER
 from relay.http.body import read_body
 from relay.http.routes import Route
-from relay.incident.events import Event
 from relay.integrations import opsgenie_news, pagerduty_news
 from relay.integrations.courier import Again, Never
 from relay.integrations.news import News
 from relay.integrations.pagerduty_news import HOSTS, PagerDutyApi
 from relay.store.database import StoreUnavailable
-from relay.store.transaction import Transaction
+from relay.store.transaction import Transaction, happening
 
 log = structlog.get_logger()
 
@@ -103,14 +101,11 @@ async def _hear(request: web.Request, news: list[News]) -> None:
     in_use, now = request.app[RULES], request.app[CLOCK].now()
     rules, types = in_use.rules, in_use.types()
 
-    def work(connection: Connection) -> list[tuple[str, Event]]:
-        transaction = Transaction(connection)
+    def work(transaction: Transaction) -> None:
         hear(transaction, news, types, rules, now)
-        transaction.write(now)
-        return transaction.happened
 
     try:
-        request.app[METRICS].happened(await request.app[WRITER].transact(work))
+        request.app[METRICS].happened(await request.app[WRITER].transact(happening(work, now)))
     except StoreUnavailable as error:
         log.error("news of a pager could not be stored", because=str(error))
         raise web.HTTPServiceUnavailable(text="this could not be stored: send it again") from None

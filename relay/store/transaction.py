@@ -1,5 +1,6 @@
 """One transaction: everything in it is kept, or nothing."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
@@ -96,3 +97,15 @@ class Transaction:
         """The next time after now at which there is something to do at all."""
         [row] = _NEXT.run(self.connection, now=moment(now))
         return at(min((when for when in row if when is not None), default=None))
+
+
+def happening(work: Callable[[Transaction], None], now: datetime) -> Callable[[Connection], list[tuple[str, Event]]]:
+    """Make of a piece of work a whole transaction that gives all that happened in it, each with its incident."""
+
+    def whole(connection: Connection) -> list[tuple[str, Event]]:
+        transaction = Transaction(connection)
+        work(transaction)
+        transaction.write(now)
+        return transaction.happened
+
+    return whole
