@@ -47,7 +47,6 @@ class FollowUp:
         clock: Clock,
         metrics: Metrics,
         look: Callable[[], None],
-        every: timedelta = EVERY,
     ) -> None:
         self._couriers = couriers
         self._writer = writer
@@ -55,7 +54,6 @@ class FollowUp:
         self._clock = clock
         self._metrics = metrics
         self._look = look
-        self._every = every
         self._places = asyncio.Semaphore(AT_ONCE)
         self._times = 0
 
@@ -63,7 +61,7 @@ class FollowUp:
         """Ask until cancelled."""
         async with aiohttp.ClientSession() as session:
             while True:
-                await asyncio.sleep(self._every.total_seconds())
+                await asyncio.sleep(EVERY.total_seconds())
                 await self.ask(session)
 
     async def ask(self, session: aiohttp.ClientSession) -> None:

@@ -37,14 +37,12 @@ class Mirror:
         windows: Callable[[], Windows],
         clock: Clock,
         metrics: Metrics,
-        every: float = EVERY,
     ) -> None:
         self._sources = sources
         """Alertmanagers of each source; those of one source are a cluster, which shares its silences."""
         self._windows = windows
         self._clock = clock
         self._metrics = metrics
-        self._every = every
         self._left: set[str] = set()
         """Sources that may have silences of ours."""
 
@@ -54,7 +52,7 @@ class Mirror:
         async with aiohttp.ClientSession() as session:
             while True:
                 await self.look(session)
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(EVERY)
 
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Look once; a source is asked only where there is, or may be, something to keep in step."""

@@ -29,12 +29,11 @@ AFTER_FAILURE = timedelta(minutes=1)
 class ScheduleWatch:
     """Reads each schedule as often as its rules say. Its owner runs it in a task."""
 
-    def __init__(self, rules: RulesInUse, writer: Writer, clock: Clock, metrics: Metrics, every: float = EVERY) -> None:
+    def __init__(self, rules: RulesInUse, writer: Writer, clock: Clock, metrics: Metrics) -> None:
         self._rules = rules
         self._writer = writer
         self._clock = clock
         self._metrics = metrics
-        self._every = every
         self._due: dict[str, float] = {}
         """When each is to be read, in seconds that pass: the time may be set meanwhile."""
 
@@ -45,7 +44,7 @@ class ScheduleWatch:
         async with aiohttp.ClientSession() as session:
             while True:
                 await self.look(session)
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(EVERY)
 
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Read every schedule that is due."""

@@ -34,13 +34,11 @@ class Watchdogs:
         writer: Writer,
         intake: Intake,
         clock: Clock,
-        every: float = EVERY,
     ) -> None:
         self._limits = limits
         self._writer = writer
         self._intake = intake
         self._clock = clock
-        self._every = every
         self._began = clock.monotonic()
         self._told: dict[str, set[datetime]] = {}
         """When each source has told of its watchdogs, as the database had it at the last look."""
@@ -58,7 +56,7 @@ class Watchdogs:
                     await self.look(source)
             except StoreUnavailable as trouble:
                 log.warning("watchdogs cannot be looked after", because=str(trouble))
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(EVERY)
 
     async def look(self, source: str) -> None:
         """Raise the alarm about a silent source, and end it when the source is heard. Raises `StoreUnavailable`."""

@@ -47,7 +47,6 @@ class WindowWatch:
         clock: Clock,
         metrics: Metrics,
         changed: Callable[[], None],
-        every: float = EVERY,
     ) -> None:
         self._rules = rules
         self._writer = writer
@@ -55,7 +54,6 @@ class WindowWatch:
         self._metrics = metrics
         self._changed = changed
         """Called when windows have changed: what is held is to be looked at again."""
-        self._every = every
         self._newest = 0
         self._calendars: dict[str, _Known] = {}
 
@@ -76,7 +74,7 @@ class WindowWatch:
                 except StoreUnavailable as trouble:
                     log.warning("windows cannot be looked after", because=str(trouble))
                 await self.refresh(session)
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(EVERY)
 
     async def remember(self) -> None:
         """Take in what calendars told before the start: it holds until they are read again, or for as long as stale."""
