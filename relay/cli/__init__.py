@@ -10,8 +10,6 @@ import click
 
 from relay.config.trouble import Trouble
 
-USAGE, SERVER = 2, 3
-
 COMMANDS = {
     "serve": "relay.cli.serve:serve",
     "demo": "relay.cli.demo:demo",
@@ -63,12 +61,12 @@ class _Commands(click.Group):
             return super().invoke(context)
         except Trouble as trouble:
             click.echo(str(trouble), err=True)
-            sys.exit(USAGE)
+            sys.exit(trouble.code)
         except OSError as error:
             if error.errno not in _OF_THE_MACHINE:
                 raise
             click.echo(f"{error.filename or 'what is found'} cannot be written or read: {error.strerror}", err=True)
-            sys.exit(SERVER)
+            sys.exit(Trouble.code)
 
     def resolve_command(
         self, context: click.Context, args: list[str]

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from relay.config.printable import printable
+
 WIDEST = 2_000
 """Columns of a table for what reads from a pipe."""
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -32,11 +34,6 @@ def as_json(value: Any) -> None:
 
 def _shows_all_letters() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
-
-
-def printable(text: str) -> str:
-    """A text on one line, as a terminal may be given it: alerts say what they like, and must not drive it."""
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 import requests
 
-from relay.cli.output import printable
+from relay.config.printable import printable
 
 USAGE, SERVER = 2, 3
 _CANNOT_BE_MEANT = (400, 404, 409, 422)

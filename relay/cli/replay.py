@@ -25,7 +25,6 @@ from relay.incident.events import Measured
 from relay.incident.severity import spell_level
 from relay.integrations.prometheus import read_answer
 from relay.reports.comparison import Change, Comparison, Story, as_recorded, compare, pages_by_target
-from relay.store.database import StoreUnusable
 from relay.store.inbox import Received
 from relay.store.recording import Recording
 
@@ -66,11 +65,7 @@ def replay_command(
     url = database or load_settings(config, {"data": data}).database_url()
     token = read_token(prometheus_token_file) if prometheus_token_file else ""
     measuring = _Prometheus(History(prometheus, token)) if prometheus else None
-    try:
-        recording = Recording(url)
-    except StoreUnusable as error:
-        click.echo(str(error), err=True)
-        sys.exit(SERVER)
+    recording = Recording(url)
     before, after = (_run(recording, one, until - since, until, measuring) for one in (old, new))
     before = as_recorded(before, recording.severities(until - since, until))
     recording.close()

@@ -71,6 +71,8 @@ def _blank(character: str) -> str:
 class Rejected(Trouble):
     """The files were read, and cannot be used; every complaint is in it, not just the first."""
 
+    code = 2
+
     def __init__(self, complaints: Iterable[Complaint]) -> None:
         self.complaints = tuple(sorted(complaints, key=lambda c: (c.place.file, c.place.line, c.place.column)))
         super().__init__("\n\n".join(map(str, self.complaints)))
@@ -135,11 +137,17 @@ def words(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     return _WORDS.get(error["type"], _plain)(error, model)
 
 
-def _nearest(document: Document, route: Route, key: bool) -> Place:
+def in_the_file(document: Document, route: Route) -> Route:
+    """Keep those steps that are in the file: pydantic puts union tags between them, and keys that are missing."""
     known: Route = ()
-    for step in route:  # pydantic puts union tags into the path; they are not in the file
+    for step in route:
         if (*known, step) in document.keys:
             known = (*known, step)
+    return known
+
+
+def _nearest(document: Document, route: Route, key: bool) -> Place:
+    known = in_the_file(document, route)
     return (document.keys if key and known else document.values)[known]
 
 

@@ -8,6 +8,8 @@ import structlog
 from prometheus_client import Counter
 from structlog.tracebacks import ExceptionDictTransformer
 
+from relay.config.printable import printable
+
 LOST = Counter("relay_log_failures_total", "Lines of the log that could not be written.", registry=None)
 
 
@@ -55,13 +57,8 @@ def configure(log_format: str, level: str = "info") -> None:
 
 
 def _printable(_: Any, __: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Keep what alerts say from making lines of its own, or driving the terminal of who reads; JSON escapes it."""
-    return {
-        name: "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in value)
-        if isinstance(value, str)
-        else value
-        for name, value in record.items()
-    }
+    """Where a line is text for people; JSON escapes what is not printable."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in record.items()}
 
 
 class _FromLibraries(logging.Handler):

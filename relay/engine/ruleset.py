@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from relay.clock import Clock
-from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of, suggest
+from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of, in_the_file, suggest
 from relay.config.document import Document
 from relay.config.document import Route as Way
 from relay.config.files import read_all, revision
@@ -21,7 +21,7 @@ from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
 from relay.incident.fallback import Fallback
 from relay.incident.maintenance import Windows
-from relay.incident.rules import NAMED, written
+from relay.incident.rules import written
 from relay.incident.schedule import Told
 from relay.integrations import Target
 from relay.integrations.courier import Courier
@@ -80,42 +80,31 @@ def _usable(document: Document, complaints: list[Complaint]) -> RuleFile:
         return RuleFile.model_validate(document.data)
     except ValidationError as invalid:
         complaints += complaints_of(document, invalid, RuleFile)
-        wrong = invalid
     kept = deepcopy(document.data)
-    for leave_out in (_leave_out_the_value, _leave_out):
-        for error in wrong.errors():
-            leave_out(kept, error["loc"])
+    while True:
         try:
             return RuleFile.model_validate(kept)
         except ValidationError as invalid:
-            wrong = invalid
-    return RuleFile()
+            ways = [e["loc"][:-1] if e["type"] == "missing" else e["loc"] for e in invalid.errors()]
+        if not any([_leave_out(kept, in_the_file(document, way)) for way in ways]):
+            return RuleFile()
 
 
-def _leave_out_the_value(sections: dict[str, Any], wrong: Way) -> None:
-    """Take away no more than the value that is wrong; of a list what comes after it too, so that no other moves."""
-    holder: Any = None
-    found: Any = sections
-    step: Any = None
-    for key in wrong:  # pydantic puts union tags into the way; they are not in the file
-        if isinstance(found, dict) and key in found:
-            holder, step, found = found, key, found[key]
-        elif isinstance(found, list) and isinstance(key, int) and key < len(found):
-            holder, step, found = found, slice(key, None), found[key]
-    if holder is not None:
-        del holder[step]
+def _leave_out(sections: Any, wrong: Way) -> bool:
+    """Take away no more than what is wrong; of a list what comes after it too, so that no other item moves.
 
-
-def _leave_out(sections: dict[str, Any], wrong: Way) -> None:
-    """Take away the name that is wrong, or a list from its first wrong item on, so that the others stay in place."""
-    section = str(wrong[0]) if wrong else ""
-    match sections.get(section), wrong[1:]:
-        case dict() as names, (str(name), *_) if section in NAMED:
-            sections[section] = {key: value for key, value in names.items() if key != name}
-        case list() as items, (int(index), *_):
-            sections[section] = items[:index]
-        case _:
-            sections.pop(section, None)
+    Gives whether it was still there.
+    """
+    if not wrong:
+        return False
+    try:
+        for step in wrong[:-1]:
+            sections = sections[step]
+        sections[wrong[-1]]
+    except LookupError:
+        return False
+    del sections[slice(wrong[-1], None) if isinstance(sections, list) else wrong[-1]]
+    return True
 
 
 def _with_calendars(document: Document, file: RuleFile, complaints: list[Complaint]) -> tuple[Document, RuleFile]:

@@ -120,15 +120,16 @@ class Version:
         return self.starts(0)
 
     @cached_property
-    def _known(self) -> dict[int, datetime]:
+    def _computed(self) -> dict[int, datetime]:
+        """Starts of turns by number: every page asks for the same few."""
         return {}
 
     def starts(self, number: int) -> datetime:
         """When a turn begins, counted from 0."""
-        found = self._known.get(number)
+        found = self._computed.get(number)
         if found is None:
             local = datetime.combine(self.day + number * self.every, self.handover.at)
-            found = self._known[number] = to_utc(local, self.zone)
+            found = self._computed[number] = to_utc(local, self.zone)
         return found
 
     def number(self, now: datetime) -> int:

@@ -85,3 +85,14 @@ def test_what_stands_beside_a_mistake_is_looked_at_as_well(tmp_path):
         '"SEV-9" cannot be used',
         'there is no fact "errs"',
     ]
+
+
+def test_two_mistakes_of_one_list_hide_nothing_that_stands_before_them(tmp_path):
+    rule = "{{severity: {}, facts: {{{}: {{at_least: 1}}}}}}"
+    rules = ", ".join(rule.format(*one) for one in (("SEV-1", "errs"), ("SEV-8", "x"), ("SEV-1", "y"), ("SEV-9", "z")))
+    (tmp_path / "all.yaml").write_text(f"severity: {{default: SEV-3, rules: [{rules}]}}\n")
+    with pytest.raises(Rejected) as refused:
+        load(tmp_path, secrets=False)
+    said = [complaint.problem for complaint in refused.value.complaints]
+    assert {'there is no fact "errs"', '"SEV-8" cannot be used', '"SEV-9" cannot be used'} <= set(said)
+    assert not [problem for problem in said if "x" in problem.split('"') or "z" in problem.split('"')]
