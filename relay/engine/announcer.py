@@ -15,7 +15,7 @@ from relay.incident.effects import Announce
 from relay.incident.maintenance import Windows
 from relay.incident.occasions import Occasion
 from relay.incident.window import Window
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.transaction import Transaction
 from relay.store.window_log import ANNOUNCED, WindowAct, append_act, was_announced
 

@@ -7,7 +7,7 @@ import asyncio
 from contextlib import suppress
 
 from relay.engine.writer import Writer
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 
 EVERY = 0.5
 """Seconds between two."""

@@ -17,7 +17,7 @@ from relay.incident.events import ConditionDated
 from relay.incident.incident import Incident
 from relay.integrations.courier import Again, Never
 from relay.integrations.prometheus_alerts import Active, PrometheusAlerts
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.reading import list_incidents
 from relay.store.transaction import Transaction, happening
 

@@ -194,24 +194,26 @@ class _Work:
     places: Mapping[AlertKey, Place] = field(default_factory=dict)
     """Where alerts belong, as far as that has been looked up."""
     _current: dict[str, Incident] = field(default_factory=dict)
+    _of_group: dict[str, str] = field(default_factory=dict)
     _opened: list[str] = field(default_factory=list)
     _events: dict[str, list[Event]] = field(default_factory=dict)
     _told: list[tuple[Alert, str]] = field(default_factory=list)
     _watchdogs: list[Alert] = field(default_factory=list)
     _decisions: list[Decision] = field(default_factory=list)
-    _counts: Counter[str] = field(default_factory=Counter)
+    _counts: Mapping[str, int] = field(default_factory=dict)
 
     def decide(self, webhook: Webhook) -> None:
         self._watchdogs = [alert for alert in webhook.alerts if is_watchdog(alert, self.rules)]
         watchdogs = {alert.key for alert in self._watchdogs}
-        alerts = tuple(alert for alert in webhook.alerts if alert.key not in watchdogs)
-        every = self.incidents.known(alert.key for alert in webhook.alerts)
+        keys = [alert.key for alert in webhook.alerts]
+        every = self.incidents.known(keys)
+        alerts = [alert for key, alert in zip(keys, webhook.alerts, strict=True) if key not in watchdogs]
         # one that fires, and is of no incident, was taken for a watchdog by earlier rules: nobody was told of it
-        told = {a.key: every[a.key] for a in alerts if a.key in every}
+        told = {key: every[key] for key in keys if key in every and key not in watchdogs}
         known = {key: one for key, one in told.items() if one.incident or not one.alert.firing}
         self._let_go(every)
         sorted_ = sort(alerts, known, self.told_at, asked=webhook.asked)
-        self._counts.update({kind.value: len(told) for kind, told in sorted_.items() if told})
+        self._counts = {kind.value: len(told) for kind, told in sorted_.items()}
         for alert in sorted_[Difference.DUPLICATE]:
             if _later(alert, known[alert.key].alert):  # nobody has told that it fired again: what is older is late
                 self._told.append((alert, ""))
@@ -221,7 +223,7 @@ class _Work:
         for kind in (Difference.CHANGED, Difference.RESOLVED):
             for alert in sorted_[kind]:
                 touched.setdefault(known[alert.key].incident, {}).setdefault(kind, []).append(alert)
-        self._truncation(webhook, {known[a.key].incident for a in alerts if a.key in known} | touched.keys())
+        self._truncation(webhook, {one.incident for one in known.values()} | touched.keys())
         for id_, by_kind in touched.items():
             self._events.setdefault(id_, []).extend(_events(by_kind, asked=webhook.asked))
             over = by_kind.pop(Difference.OVERTAKEN, [])
@@ -250,12 +252,15 @@ class _Work:
         return touched
 
     def _incident(self, where: Place) -> str:
+        if found := self._of_group.get(where.group_key):
+            return found
         self.incidents.load_groups([where.group_key])
         incident = self.incidents.of_group(where.group_key)
         if incident is None:
             incident = self.incidents.open(where.group_key)
             self._opened.append(incident.id)
             self._events[incident.id] = [where.opened]
+        self._of_group[where.group_key] = incident.id
         return incident.id
 
     def _truncation(self, webhook: Webhook, touched: set[str]) -> None:
@@ -294,7 +299,8 @@ class _Work:
         for alert in self._watchdogs:
             self.incidents.tell(alert, "", self.told_at)
             drained.watchdogs[self.source] = self.now
-        drained.told.update({(self.source, kind): count for kind, count in self._counts.items()})
+        for kind, count in self._counts.items():
+            drained.told[self.source, kind] += count
 
 
 def _later(ended: Alert, was: Alert) -> bool:

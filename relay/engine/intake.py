@@ -8,7 +8,7 @@ from datetime import datetime
 
 from relay.engine.drain import Arrived
 from relay.integrations.alertmanager import Webhook
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.inbox import Received
 
 MOST_WAITING_BYTES = 512 * 1024 * 1024

@@ -20,7 +20,7 @@ from relay.engine.settle import Answer
 from relay.engine.turn import MOST_WEBHOOKS, Turned, turn
 from relay.engine.writer import Writer
 from relay.incident.decide import Rules
-from relay.store.database import StoreBusy, StoreRefused, StoreUnavailable
+from relay.store.failures import StoreBusy, StoreRefused, StoreUnavailable
 from relay.store.incidents import Incidents
 from relay.store.outbox import Left, Outbox, Room
 from relay.store.transaction import no_room
@@ -101,8 +101,13 @@ class Loop:
         """Say that there is something to do, which may wait for so long."""
         if seconds == 0:
             self._nudged.set()
-        elif self._nudge_later is None:
-            self._nudge_later = asyncio.get_running_loop().call_later(seconds, self._nudged.set)
+            return
+        loop = asyncio.get_running_loop()
+        if self._nudge_later is not None:
+            if self._nudge_later.when() <= loop.time() + seconds:
+                return
+            self._nudge_later.cancel()
+        self._nudge_later = loop.call_later(seconds, self._nudged.set)
 
     def look(self) -> None:
         """Say that somebody else has changed something: the next turn looks for all that is due."""
@@ -133,7 +138,8 @@ class Loop:
                 elif turned.drained.webhooks > 1:
                     await asyncio.sleep(GATHER)
                 if not (turned.more or self._asked or self._done):
-                    await self._sleep()
+                    self.nudge_within(self._until_due)
+                    await self._nudged.wait()
 
     @property
     def _done(self) -> bool:
@@ -262,12 +268,9 @@ class Loop:
         self._learned(turned, True, began)
         return turned
 
-    async def _sleep(self) -> None:
-        seconds = LONGEST_SLEEP
-        if self._next is not None:
-            seconds = min(seconds, max(0.0, (self._next - self._clock.now()).total_seconds()))
-        try:
-            async with asyncio.timeout(seconds):
-                await self._nudged.wait()
-        except TimeoutError:
-            pass
+    @property
+    def _until_due(self) -> float:
+        """Seconds until there may be something to do though nobody says so."""
+        if self._next is None:
+            return LONGEST_SLEEP
+        return min(LONGEST_SLEEP, max(0.0, (self._next - self._clock.now()).total_seconds()))

@@ -18,7 +18,7 @@ from relay.engine.turn import LEASE, MOST_WAKES, MOST_WEBHOOKS, Turned, claim_du
 from relay.engine.writer import Writer
 from relay.incident.decide import Rules
 from relay.integrations.courier import Never
-from relay.store.database import StoreBusy, StoreRefused, StoreUnavailable
+from relay.store.failures import StoreBusy, StoreRefused, StoreUnavailable
 from relay.store.outbox import Errand, Room
 from relay.store.transaction import Transaction
 

@@ -24,7 +24,7 @@ from relay.incident.reconcile import Differences, Found, Patience, Seen, reconci
 from relay.integrations.alertmanager import Webhook, read_webhook
 from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tell
 from relay.integrations.courier import Again, Never
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.reading import alert_told_at, alerts_of, firing_of, incidents_muted
 from relay.store.transaction import Transaction, happening
 

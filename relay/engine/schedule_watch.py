@@ -16,7 +16,7 @@ from relay.engine.writer import Writer
 from relay.incident.schedule import Provider, Told
 from relay.integrations.courier import Again, Never
 from relay.integrations.schedules import ScheduleApi
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.schedules import keep_told, read_told
 
 log = structlog.get_logger()

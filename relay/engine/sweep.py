@@ -12,7 +12,7 @@ from relay.clock import Clock
 from relay.engine.intake import Intake
 from relay.engine.metrics import Metrics
 from relay.engine.writer import Writer
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.retention import PRUNES, compress_inbox
 
 log = structlog.get_logger()

@@ -16,7 +16,7 @@ from relay.engine.writer import Writer
 from relay.incident.alert import OWN_SOURCE, Alert
 from relay.integrations.alertmanager import read_webhook
 from relay.integrations.alertmanager_api import body, tell
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.reading import firing_of, watchdogs_told_at
 
 log = structlog.get_logger()

@@ -18,7 +18,7 @@ from relay.incident.window import Window
 from relay.integrations.courier import Again, Never
 from relay.integrations.download import download
 from relay.store.calendars import Told, digest, keep_calendar, read_calendars
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.window_log import newest_act, read_acts
 
 log = structlog.get_logger()

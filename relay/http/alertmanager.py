@@ -18,7 +18,7 @@ from relay.http.access import ACCESS
 from relay.http.body import read_body
 from relay.http.routes import Route
 from relay.integrations.alertmanager import Unusable, Webhook, read_webhook
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 
 log = structlog.get_logger()
 

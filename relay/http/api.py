@@ -47,7 +47,7 @@ from relay.incident.events import (
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import PHASES, NotNow
 from relay.incident.telling import tell
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.reading import (
     Entry,
     find_incident,

@@ -14,7 +14,7 @@ from relay.http.routes import Route
 from relay.incident.events import Paged
 from relay.reports.duty import duties, level_duties
 from relay.reports.load import PageAt, loads
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.reading import pages_between
 
 LOOKED_BACK = timedelta(days=90)

@@ -11,7 +11,7 @@ from relay.http.alertmanager import CLOCK, METRICS
 from relay.http.api import LOOP, RULES, WRITER
 from relay.http.routes import Route
 from relay.incident.lifecycle import PHASES
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.reading import Backlog, read_backlog
 
 OPENAPI = web.AppKey("openapi", str)

@@ -23,7 +23,7 @@ from relay.integrations import opsgenie_news, pagerduty_news
 from relay.integrations.courier import Again, Never
 from relay.integrations.news import News
 from relay.integrations.pagerduty_news import HOSTS, PagerDutyApi
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.transaction import Transaction, happening
 
 log = structlog.get_logger()

@@ -241,7 +241,7 @@ def _fields(incident: Incident, now: datetime, waiting: Mapping[str, int] | None
     )
     return {
         **{name: getattr(incident, name) for name in plain.split()},
-        "title": title(incident, now),
+        "title": title(incident, incident.service, now),
         "severity": spell_level(incident.severity),
         "could_be": spell_level(incident.could_be) if incident.could_be else None,
         "policy": incident.plan.policy if incident.plan else "",

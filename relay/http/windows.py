@@ -15,7 +15,7 @@ from relay.http.api import LOOP, RULES, WRITER, answer, read_asked
 from relay.http.routes import Route
 from relay.incident.maintenance import Windows
 from relay.incident.window import Window
-from relay.store.database import StoreUnavailable
+from relay.store.failures import StoreUnavailable
 from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, newest_acts, read_acts
 
 AHEAD = timedelta(days=90)

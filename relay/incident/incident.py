@@ -122,7 +122,8 @@ class Incident:
         first = next(alerts, None)
         shared = dict(first.labels) if first else {}
         for alert in alerts:
-            shared = {name: value for name, value in shared.items() if alert.labels.get(name) == value}
+            if not shared.items() <= alert.labels.items():
+                shared = {name: value for name, value in shared.items() if alert.labels.get(name) == value}
         return shared
 
     @property
@@ -134,7 +135,11 @@ class Incident:
     @property
     def service(self) -> str:
         """What is broken: the `service` label its alerts share, or what comes nearest."""
-        labels = {**self.common_labels(), **self.group}
+        return self.service_of(self.common_labels())
+
+    def service_of(self, common: Mapping[str, str]) -> str:
+        """The same, where it is known what labels its alerts share."""
+        labels = {**common, **self.group}
         for name in SERVICE_LABELS:
             if labels.get(name):
                 return labels[name]

@@ -4,7 +4,8 @@ The traps it is built against are Alertmanager's (docs/integrations/alertmanager
 from a pair, reordered and stale messages, truncated bodies, alerts that vanish without an end.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -123,10 +124,10 @@ def place(alert: Alert, rules: Rules) -> Place:
 
 
 def sort(
-    told: tuple[Alert, ...], known: Mapping[AlertKey, Known], told_at: datetime, *, asked: bool = False
+    told: Iterable[Alert], known: Mapping[AlertKey, Known], told_at: datetime, *, asked: bool = False
 ) -> dict[Difference, list[Alert]]:
     """Sort the alerts of one message by what they change; an alert told of twice in it counts once, the last time."""
-    sorted_: dict[Difference, list[Alert]] = {difference: [] for difference in Difference}
-    for alert in {alert.key: alert for alert in told}.values():
-        sorted_[compare(known.get(alert.key), alert, told_at, asked=asked)].append(alert)
+    sorted_: dict[Difference, list[Alert]] = defaultdict(list)
+    for key, alert in {alert.key: alert for alert in told}.items():
+        sorted_[compare(known.get(key), alert, told_at, asked=asked)].append(alert)
     return sorted_

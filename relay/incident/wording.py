@@ -1,6 +1,6 @@
 """What a page says: what is broken, since when, why this severity, why you, what happens next, and links."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from relay.config.types import spell
@@ -22,25 +22,27 @@ def notice(incident: Incident, ring: Ring, link_base: str, services: Catalog, no
     service = services.find({**common, **incident.group})
     started = incident.started_at or incident.opened_at or now
     telling = _telling(incident)
+    alerts = tuple(_one(alert) for alert in telling)
+    broken = incident.service_of(common)
     return Notice(
         incident=incident.id,
-        title=title(incident, now),
-        text="\n".join(_lines(incident, telling, ring, started, service, now)),
+        title=title(incident, broken, now),
+        text="\n".join(_lines(incident, alerts, ring, started, service, now)),
         severity=incident.severity or 3,
-        service=incident.service,
+        service=broken,
         started_at=started,
-        alerts=tuple(_one(alert) for alert in telling),
+        alerts=alerts,
         firing=len(incident.alerts),
         labels=common,
         links={**_links(incident, telling, link_base), **dict(catalog.links(*service) if service else ())},
     )
 
 
-def title(incident: Incident, now: datetime) -> str:
+def title(incident: Incident, service: str, now: datetime) -> str:
     """One line for a small screen: severity, what is broken, how much, since when."""
-    names = list(dict.fromkeys(_in_a_line(alert.name) for alert in incident.alerts.values()))
+    names = list(dict.fromkeys(map(_in_a_line, {alert.name: None for alert in incident.alerts.values()})))
     what = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    service = _in_a_line(incident.service)
+    service = _in_a_line(service)
     broken = what if service == what else f"{service}: {what or 'no alert fires'}"
     since = incident.started_at or incident.opened_at or now
     return f"{spell_level(incident.severity)} {broken} ({count(len(incident.alerts))}, since {_clock(since, now)})"
@@ -69,14 +71,14 @@ def next_step(plan: Plan, ring: Ring) -> str:
 
 def _lines(
     incident: Incident,
-    telling: list[Alert],
+    alerts: Sequence[str],
     ring: Ring,
     started: datetime,
     service: tuple[str, Service] | None,
     now: datetime,
 ) -> Iterator[str]:
-    for alert in telling[:3]:
-        yield f"What: {_one(alert)}"
+    for alert in alerts[:3]:
+        yield f"What: {alert}"
     if len(incident.alerts) > 3:
         yield f"      and {len(incident.alerts) - 3} more"
     yield f"Since: {started:%Y-%m-%d %H:%M:%S} UTC ({spell(now - started)} ago)"

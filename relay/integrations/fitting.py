@@ -23,7 +23,7 @@ def length(text: str) -> int:
 
 def cut(text: str, limit: int) -> str:
     """Cut a text to `limit` units, the last a "…"; accents, emoji sequences and flags are not cut in two."""
-    if length(text) <= limit:
+    if 2 * len(text) <= limit or length(text) <= limit:  # a code point takes two units at most
         return text
     if limit < 1:
         return ""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from relay.config.trouble import Trouble
+from relay.store.failures import lost_a_race, unavailable
 from relay.store.migration import Foreign, TooNew, migrate
 from relay.store.prepared import Prepared
 
@@ -21,18 +22,6 @@ LONGEST_LOG = 10_000
 """Pages of SQLite's log (40 MiB) at which a commit copies them into the file itself, as far as `checkpoint` has not."""
 TRIES = 5
 """How often a transaction is tried that lost a race against another process."""
-
-
-class StoreUnavailable(Exception):
-    """The database cannot be used now: locked, full, read-only or away. The message says which, and what to do."""
-
-
-class StoreRefused(StoreUnavailable):
-    """The database works, and refuses this very thing: trying the same again cannot help."""
-
-
-class StoreBusy(StoreUnavailable):
-    """The database works, and another process holds what is wanted: trying again later helps."""
 
 
 class StoreUnusable(Trouble):
@@ -50,11 +39,10 @@ class Database:
         self._reading = reading
         self._copying = copying
         self._lock = lock
-
-    @property
-    def writers(self) -> int:
+        self.writers = 1 if url.get_backend_name() == "sqlite" else 4
         """How many transactions may run at the same time."""
-        return 1 if self.url.get_backend_name() == "sqlite" else 4
+        self._kept: Connection | None = None
+        """SQLite's one writing connection: taking it and giving it back costs a third of what a small turn does."""
 
     def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Do work in a transaction: all of it is kept, or none. Tried again when it loses a race.
@@ -63,12 +51,25 @@ class Database:
         """
         for tries_left in reversed(range(TRIES)):
             try:
-                with self._writing.begin() as connection:
-                    return work(connection)
+                return self._once(work)
             except SQLAlchemyError as error:
-                if not (tries_left and _lost_a_race(error)):
-                    raise _unavailable(error) from error
+                if not (tries_left and lost_a_race(error)):
+                    raise unavailable(error) from error
         raise AssertionError("the last try returns or raises")
+
+    def _once(self, work: Callable[[Connection], Result]) -> Result:
+        if self.writers > 1:
+            with self._writing.begin() as connection:
+                return work(connection)
+        connection, self._kept = self._kept or self._writing.connect(), None
+        try:
+            with connection.begin():
+                result = work(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._kept = connection
+        return result
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Look things up in one snapshot, without waiting for those who write. Raises `StoreUnavailable`."""
@@ -76,7 +77,7 @@ class Database:
             with self._reading.connect() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def checkpoint(self) -> None:
         """Copy what SQLite's log holds into its file, beside those who write, whose commits would have to do it.
@@ -90,12 +91,14 @@ class Database:
             with self._copying.connect() as connection:
                 connection.exec_driver_sql("pragma wal_checkpoint(passive)")
         except SQLAlchemyError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Let go of the database."""
         if self._copying is not None:
             self._copying.dispose()
+        if self._kept is not None:
+            self._kept.close()
         self._writing.dispose()
         self._reading.dispose()
         if self._lock:
@@ -130,7 +133,7 @@ def open_database(url: str) -> Database:
             migrate(connection)
     except SQLAlchemyError as error:
         database.close()
-        raise StoreUnusable(str(_unavailable(error))) from error
+        raise StoreUnusable(str(unavailable(error))) from error
     except (TooNew, Foreign) as error:
         database.close()
         raise StoreUnusable(str(error)) from error
@@ -214,42 +217,3 @@ def _open_postgresql(url: URL) -> Database:
     except ModuleNotFoundError:
         raise StoreUnusable('PostgreSQL needs its driver: pip install "relay[postgres]"') from None
     return Database(url, writing, writing.execution_options(isolation_level="REPEATABLE READ"))
-
-
-def _lost_a_race(error: SQLAlchemyError) -> bool:
-    """Two processes wrote the same thing, or waited for each other: the loser may simply try again."""
-    if isinstance(error, IntegrityError):
-        return True
-    return _state(error) in ("40001", "40P01")
-
-
-def _state(error: SQLAlchemyError) -> str | None:
-    return getattr(getattr(error, "orig", None), "sqlstate", None)
-
-
-_BUSY = ("40001", "40P01", "55P03", "57014")
-"""PostgreSQL's states for what lost a race, did not get a lock, or took too long."""
-_ADVICE = (
-    ("locked", "the database is locked by another program: close it"),
-    ("readonly", "the database cannot be written: check the permissions and the mount of its directory"),
-    ("read-only", "the database cannot be written: check the permissions and the mount of its directory"),
-    ("disk is full", "the disk is full: make room, and nothing else has to be done"),
-    ("disk i/o", "the disk answers with an error: check it, and restore from a backup if need be"),
-    ("malformed", "the database file is damaged: restore it from a backup"),
-    ("not a database", "this file is not a database: name another"),
-    ("unable to open", "the database file cannot be opened: check the path and its permissions"),
-)
-
-
-def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
-    """Say what is wrong without the statement and its parameters, which hold what users sent."""
-    original = str(getattr(error, "orig", error)).strip().splitlines()
-    said = original[0] if original else type(error).__name__
-    for word, advice in _ADVICE:
-        if word in said.lower():
-            return StoreUnavailable(f"{advice} ({said})")
-    if _state(error) in _BUSY:
-        return StoreBusy(f"the database is busy: {said}")
-    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-        return StoreUnavailable(f"the database cannot be reached: {said}")
-    return StoreRefused(f"the database refused: {said}")

@@ -6,9 +6,10 @@ times as microseconds (`moment`). Everything that is not asked for each alert go
 """
 
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -45,13 +46,13 @@ class Prepared:
             size = 1 << (len(items) - 1).bit_length()  # few sizes, so that few texts are made, here and in the driver
             values[name] = items + items[-1:] * (size - len(items))
         text = self._text(connection, size, values)
-        return self._execute(connection, text.text, text.in_order(_flat(values)))
+        return self._execute(connection, text.text, text.as_taken(text.fixed | _flat(values)))
 
-    def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    def many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         """Run it for each of many rows."""
         if rows:
             text = self._text(connection, 0, rows[0])
-            self._execute(connection, text.text, [text.in_order(row) for row in rows], many=True)
+            self._execute(connection, text.text, [text.as_taken(text.fixed | row) for row in rows], many=True)
 
     def _text(self, connection: Connection, size: int, values: Mapping[str, Any]) -> "_Text":
         dialect = connection.dialect
@@ -61,7 +62,7 @@ class Prepared:
             expanded = compiled.construct_expanded_state(dict(values))
             given = _flat(values).keys()
             fixed = {name: value for name, value in expanded.parameters.items() if name not in given}
-            found = _Text(expanded.statement, expanded.positiontup, fixed)
+            found = _Text(expanded.statement, fixed, _taken(expanded.positiontup))
             self._texts[dialect.name, size] = found
         return found
 
@@ -88,15 +89,18 @@ class _Text:
     """A statement as the driver takes it."""
 
     text: str
-    order: Sequence[str] | None
-    """Names of its parameters, when the driver takes them by position."""
-    fixed: Mapping[str, Any]
+    fixed: dict[str, Any]
     """Values that are part of the statement."""
+    as_taken: Callable[[dict[str, Any]], Any]
+    """Gives the values of its parameters as the driver takes them: by name, or in their order."""
 
-    def in_order(self, values: Mapping[str, Any]) -> Any:
-        if self.fixed:
-            values = {**self.fixed, **values}
-        return values if self.order is None else tuple([values[name] for name in self.order])
+
+def _taken(order: Sequence[str] | None) -> Callable[[dict[str, Any]], Any]:
+    if order is None:
+        return dict
+    if len(order) < 2:
+        return lambda values: [values[name] for name in order]
+    return itemgetter(*order)
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from sqlalchemy import text
 
 from relay.engine import checkpoints
 from relay.engine.writer import Writer
-from relay.store.database import StoreUnavailable, open_database
+from relay.store.database import open_database
+from relay.store.failures import StoreUnavailable
 
 
 async def test_one_that_fails_is_followed_by_the_next(tmp_path, monkeypatch):

@@ -15,7 +15,8 @@ from service import HOOK, service
 from world import ended, told
 
 from relay.engine import intake
-from relay.store.database import Database, StoreUnavailable
+from relay.store.database import Database
+from relay.store.failures import StoreUnavailable
 
 __all__ = ["postgresql_url"]
 

@@ -16,8 +16,9 @@ from relay.incident.decide import decide
 from relay.incident.effects import AcknowledgePage, Page, ResolvePage
 from relay.incident.events import NoteAdded
 from relay.incident.triage import place
-from relay.store.database import StoreUnavailable, StoreUnusable, open_database
+from relay.store.database import StoreUnusable, open_database
 from relay.store.encoding import read_event, read_incident, write_event, write_incident
+from relay.store.failures import StoreUnavailable
 from relay.store.inbox import Inbox, Received
 from relay.store.reading import find_incident, read_timeline, verify_timeline
 from relay.store.transaction import Transaction

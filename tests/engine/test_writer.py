@@ -1,0 +1,100 @@
+"""The way to the database: whoever waits gets what came of it, and whoever waits no more harms nobody."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from sqlalchemy import text
+
+from relay.engine.writer import Writer
+from relay.store.database import open_database
+
+
+@pytest.fixture
+def writer(tmp_path):
+    writer = Writer(open_database(f"sqlite:///{tmp_path}/relay.db"))
+    yield writer
+    writer.close()
+
+
+def a_table(connection):
+    connection.execute(text("create table noted (what text)"))
+
+
+def note(what):
+    return lambda connection: connection.execute(text("insert into noted values (:what)"), {"what": what}).rowcount
+
+
+def noted(connection):
+    return list(connection.execute(text("select what from noted")).scalars())
+
+
+async def test_what_is_raised_is_undone_and_told_and_the_next_one_goes_on(writer):
+    await writer.transact(a_table)
+
+    def fails(connection):
+        note("undone")(connection)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await writer.transact(fails)
+    assert await writer.transact(note("kept")) == 1
+    assert await writer.transact(noted) == ["kept"]
+    assert writer.waited < 1
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun(writer):
+    await writer.transact(a_table)
+    go_on = threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(writer.transact(lambda connection: go_on.wait(10)))
+        second = tasks.create_task(writer.transact(note("cancelled")))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+    assert first.result() is True
+    assert await writer.transact(noted) == []
+
+
+async def test_one_that_is_cancelled_while_it_runs_is_finished_and_told_to_nobody(writer):
+    await writer.transact(a_table)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection):
+        begun.set()
+        go_on.wait(10)
+        return note("slow")(connection)
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(writer.transact(slow))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+    assert task.cancelled()
+    go_on.set()
+    assert await writer.transact(noted) == ["slow"]
+
+
+def test_closing_waits_for_what_runs_though_the_loop_that_asked_is_gone(tmp_path):
+    url = f"sqlite:///{tmp_path}/relay.db"
+    writer = Writer(open_database(url))
+    begun = threading.Event()
+
+    def slow(connection):
+        a_table(connection)
+        note("slow")(connection)
+        begun.set()
+        time.sleep(0.2)
+
+    async def asks():
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(writer.transact(slow))
+            await asyncio.to_thread(begun.wait, 10)
+            task.cancel()
+
+    asyncio.run(asks())
+    writer.close()
+    with_it = open_database(url)
+    assert with_it.read(noted) == ["slow"]
+    with_it.close()
