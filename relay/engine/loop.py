@@ -151,7 +151,6 @@ class Loop:
             self._nudge_later.cancel()
             self._nudge_later = None
         rules, now, under_way = self._rules(), self._clock.now(), self._dispatch.under_way
-        room, full = self._places
         begin = self._beginning(now)
 
         waiting = self._intake.take()
@@ -160,6 +159,8 @@ class Loop:
         must_look = not self._stopping and self._must_look(now, began, answered=bool(answers))
         look = must_look and (self._asked or not arrived)  # those who wait for an answer do not wait for this as well
         self._asked = must_look and not look
+        room = self._room
+        full = self._dispatch.full if look else frozenset()
 
         webhooks = 0 if self._may_defer(arrived, began) else MOST_WEBHOOKS
         behind = self._behind or webhooks == 0
@@ -187,8 +188,8 @@ class Loop:
         return turned
 
     @property
-    def _places(self) -> tuple[Room, frozenset[str]]:
-        return (no_room, frozenset()) if self._stopping else (self._dispatch.room, self._dispatch.full)
+    def _room(self) -> Room:
+        return no_room if self._stopping else self._dispatch.room
 
     def _beginning(self, now: datetime) -> Callable[[Connection], None]:
         """What a turn begins with, until one is kept."""
@@ -257,7 +258,7 @@ class Loop:
             await pieces.wake()
             self._claimed = time.monotonic()
             held = [*self._dispatch.under_way, *(answer.errand for answer in left)]
-            turned = await pieces.claim(*self._places, held, self._clock.now())
+            turned = await pieces.claim(self._room, self._dispatch.full, held, self._clock.now())
         except Exception as still:
             self._kept, self._pause, self._asked, self._reconsider = False, True, True, True
             tell(waiting, still if isinstance(still, StoreUnavailable) else StoreUnavailable(str(still)))

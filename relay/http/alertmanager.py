@@ -35,46 +35,46 @@ LARGE = 128 * 1024
 async def receive(request: web.Request) -> web.Response:
     """Take a webhook in."""
     began = time.monotonic()
-    source = request.match_info["source"]
-    known = source if source in request.app[ACCESS].sources else "unknown"
+    app, source = request.app, request.match_info["source"]
+    known = source if source in app[ACCESS].sources else "unknown"
     status = 500
     try:
-        answer = await _receive(request, source)
+        answer = await _receive(request, app, source)
         status = answer.status
         return answer
     except web.HTTPException as refusal:
         status = refusal.status
         raise
     finally:
-        metrics = request.app[METRICS]
+        metrics = app[METRICS]
         metrics.webhooks.labels(known, str(status)).inc()
         metrics.accept.observe(time.monotonic() - began)
 
 
-async def _receive(request: web.Request, source: str) -> web.Response:
-    if not request.app[ACCESS].may_post(request, source, request.match_info.get("secret")):
+async def _receive(request: web.Request, app: web.Application, source: str) -> web.Response:
+    if not app[ACCESS].may_post(request, source, request.match_info.get("secret")):
         raise web.HTTPUnauthorized(
             text="the token does not belong to this source: send it as bearer token, basic password or in the path",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    intake = request.app[INTAKE]
+    intake = app[INTAKE]
     try:
         with intake.place() as hold:
             intake.need(min(request.content_length or 0, MOST_BYTES))  # what is larger is refused as that
-            return await _take(request, source, await read_body(request, hold=hold))
+            return await _take(app, source, await read_body(request, hold=hold))
     except StoreUnavailable as error:
         log.error("a webhook could not be stored", source=source, because=str(error))
         raise web.HTTPServiceUnavailable(text="the webhook could not be stored: send it again") from None
 
 
-async def _take(request: web.Request, source: str, body: bytes) -> web.Response:
-    now = request.app[CLOCK].now()
+async def _take(app: web.Application, source: str, body: bytes) -> web.Response:
+    now = app[CLOCK].now()
     try:
         webhook = await _read(body, source, now)
     except Unusable as error:
         log.warning("a webhook was refused", source=source, because=str(error))
         raise web.HTTPBadRequest(text=str(error)) from None
-    await request.app[INTAKE].accept(source, body, webhook, now)
+    await app[INTAKE].accept(source, body, webhook, now)
     return web.Response(text=_said(webhook), content_type="application/json")
 
 

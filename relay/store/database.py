@@ -64,6 +64,7 @@ class Database:
         connection, self._kept = self._kept or self._writing.connect(), None
         try:
             with connection.begin():
+                _BEGIN.run(connection)
                 result = work(connection)
         except BaseException:
             connection.close()
@@ -126,11 +127,7 @@ def open_database(url: str) -> Database:
     parsed = read_url(url)
     database = _open_sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _open_postgresql(parsed)
     try:
-        with database._writing.begin() as connection:
-            if parsed.get_backend_name() == "postgresql":  # others may be migrating, and a large table takes its time
-                connection.exec_driver_sql("set local lock_timeout = 0")
-                connection.exec_driver_sql("set local statement_timeout = 0")
-            migrate(connection)
+        database._once(_migrate_at_leisure)
     except SQLAlchemyError as error:
         database.close()
         raise StoreUnusable(str(unavailable(error))) from error
@@ -138,6 +135,13 @@ def open_database(url: str) -> Database:
         database.close()
         raise StoreUnusable(str(error)) from error
     return database
+
+
+def _migrate_at_leisure(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # others may be migrating, and a large table takes its time
+        connection.exec_driver_sql("set local lock_timeout = 0")
+        connection.exec_driver_sql("set local statement_timeout = 0")
+    migrate(connection)
 
 
 def _open_sqlite(url: URL) -> Database:
@@ -160,7 +164,6 @@ def _open_sqlite(url: URL) -> Database:
         ) from None
     writing = create_engine(url, pool_size=1, max_overflow=0)
     event.listen(writing, "connect", _prepare_sqlite)
-    event.listen(writing, "begin", _begin_immediately)
     reading = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True),
@@ -186,10 +189,6 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("pragma busy_timeout = 1000")
     cursor.execute("pragma cache_size = -16000")
     cursor.close()
-
-
-def _begin_immediately(connection: Connection) -> None:
-    _BEGIN.run(connection)
 
 
 def _begin_snapshot(connection: Connection) -> None:

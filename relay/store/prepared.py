@@ -67,7 +67,8 @@ class Prepared:
         return found
 
     def _execute(self, connection: Connection, text: str, values: Any, *, many: bool = False) -> list[Any]:
-        cursor = connection.connection.cursor()
+        driver: Any = connection.connection.dbapi_connection
+        cursor = driver.cursor()
         try:
             if many:
                 cursor.executemany(text, values)
