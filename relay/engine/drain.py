@@ -3,11 +3,12 @@
 A webhook that cannot be decided stops no other: it is kept, counted, and paged by the default policy.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -41,9 +42,9 @@ class Drained:
     webhooks: int = 0
     more: bool = False
     """Whether there may be more webhooks waiting."""
-    told: Counter[tuple[str, str]] = field(default_factory=Counter)
+    told: dict[tuple[str, str], int] = field(default_factory=partial(defaultdict, int))
     """Alerts by source and by what they changed."""
-    quarantined: Counter[str] = field(default_factory=Counter)
+    quarantined: dict[str, int] = field(default_factory=partial(defaultdict, int))
     """Alerts and webhooks that could not be used, by source."""
     watchdogs: dict[str, datetime] = field(default_factory=dict)
     """Sources whose watchdog was heard, and when."""

@@ -19,7 +19,7 @@ KINDS = _EFFECTS.keys()
 
 def write_incident(incident: Incident) -> str:
     """The state, without the alerts: they have rows of their own."""
-    return _INCIDENT.dump_json(incident, exclude={"alerts"}).decode()
+    return _INCIDENT.serializer.to_json(incident, exclude={"alerts"}).decode()
 
 
 def read_incident(state: str) -> Incident:
@@ -29,7 +29,7 @@ def read_incident(state: str) -> Incident:
 
 def write_event(event: Event) -> str:
     """An event's fields."""
-    return _EVENTS[type(event).__name__].dump_json(event).decode()
+    return _EVENTS[type(event).__name__].serializer.to_json(event).decode()
 
 
 def read_event(kind: str, body: str) -> Event:
@@ -42,7 +42,7 @@ def read_event(kind: str, body: str) -> Event:
 
 def write_effect(effect: Effect) -> str:
     """An effect's fields."""
-    return _EFFECTS[type(effect).__name__].dump_json(effect).decode()
+    return _EFFECTS[type(effect).__name__].serializer.to_json(effect).decode()
 
 
 def read_effect(kind: str, body: str) -> Effect:

@@ -128,6 +128,8 @@ class Incidents:
     def load(self, ids: Iterable[str], *, alerts: bool = True) -> None:
         """Load incidents, with their firing alerts if those matter, and lock them until the end of the transaction."""
         ids = set(ids)
+        if not ids:
+            return
         if alerts:
             self._attach_alerts([id_ for id_ in ids if id_ in self._files and not self._files[id_].with_alerts])
         wanted = sorted(ids - self._files.keys() - self._unreadable)
@@ -143,9 +145,9 @@ class Incidents:
         self._looked_up.update(wanted)
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            rows = _OF_GROUPS.run(self.connection, groups=chunk)
-            self._take([row for row in rows if row.id not in self._files])
-            self.load([row.id for row in rows])
+            if rows := _OF_GROUPS.run(self.connection, groups=chunk):
+                self._take([row for row in rows if row.id not in self._files])
+                self.load([row.id for row in rows])
 
     def due(self, now: datetime, limit: int) -> list[str]:
         """Load incidents whose deadline has passed, the longest overdue first, leaving those that others hold.

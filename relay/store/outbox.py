@@ -1,7 +1,7 @@
 """The outbox: what is to be asked of the world. A row goes in with the decision that asked for it."""
 
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -141,7 +141,7 @@ class Outbox:
         unsaid = {effect.key for _, _, effect in asked if isinstance(effect, Page)}  # nobody knows of it yet
         spoken_of = {e.key for e in closing if not (isinstance(e, UpdatePage) and e.key in unsaid)}
         rows, claimed, left = [], [], Left.NOTHING
-        taken: Counter[str] = Counter()
+        taken: dict[str, int] = defaultdict(int)
         for incident, severity, effect in sorted(_folded(asked, unsaid), key=itemgetter(1)):
             if effect.key in over and (effect.key in unsaid or not isinstance(effect, ResolvePage)):
                 continue

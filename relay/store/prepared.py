@@ -41,30 +41,34 @@ class Prepared:
     def run(self, connection: Connection, **values: Any) -> list[Any]:
         """Run it once; gives rows with a field for each column."""
         size = 0
-        for name in [name for name, value in values.items() if isinstance(value, list)]:
-            items = values.pop(name)
-            size = 1 << (len(items) - 1).bit_length()  # few sizes, so that few texts are made, here and in the driver
-            values[name] = items + items[-1:] * (size - len(items))
-        text = self._text(connection, size, values)
-        return self._execute(connection, text.text, text.as_taken(text.fixed | _flat(values)))
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            if isinstance(value, list):
+                # few sizes, so that few texts are made, here and in the driver
+                size = 1 << (len(value) - 1).bit_length()
+                values[name] = padded = value + value[-1:] * (size - len(value))
+                flat |= {f"{name}_{number}": item for number, item in enumerate(padded, 1)}
+            else:
+                flat[name] = value
+        text = self._texts.get((connection.dialect.name, size)) or self._compile(connection, size, values, flat)
+        return self._execute(connection, text.text, text.as_taken(text.fixed | flat))
 
     def many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         """Run it for each of many rows."""
         if rows:
-            text = self._text(connection, 0, rows[0])
+            text = self._texts.get((connection.dialect.name, 0)) or self._compile(connection, 0, rows[0], rows[0])
             self._execute(connection, text.text, [text.as_taken(text.fixed | row) for row in rows], many=True)
 
-    def _text(self, connection: Connection, size: int, values: Mapping[str, Any]) -> "_Text":
+    def _compile(
+        self, connection: Connection, size: int, values: Mapping[str, Any], flat: Mapping[str, Any]
+    ) -> "_Text":
+        """Make the text for lists of a size; `flat` names what they hold as the text does: `ids_1`, `ids_2` …"""
         dialect = connection.dialect
-        found = self._texts.get((dialect.name, size))
-        if found is None:
-            compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
-            expanded = compiled.construct_expanded_state(dict(values))
-            given = _flat(values).keys()
-            fixed = {name: value for name, value in expanded.parameters.items() if name not in given}
-            found = _Text(expanded.statement, fixed, _taken(expanded.positiontup))
-            self._texts[dialect.name, size] = found
-        return found
+        compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        expanded = compiled.construct_expanded_state(dict(values))
+        fixed = {name: value for name, value in expanded.parameters.items() if name not in flat}
+        text = self._texts[dialect.name, size] = _Text(expanded.statement, fixed, _taken(expanded.positiontup))
+        return text
 
     def _execute(self, connection: Connection, text: str, values: Any, *, many: bool = False) -> list[Any]:
         driver: Any = connection.connection.dbapi_connection
@@ -100,19 +104,8 @@ def _taken(order: Sequence[str] | None) -> Callable[[dict[str, Any]], Any]:
     if order is None:
         return dict
     if len(order) < 2:
-        return lambda values: [values[name] for name in order]
+        return lambda values: (values[order[0]],) if order else ()
     return itemgetter(*order)
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Name each value of a list as the expanded statement does: `ids_1`, `ids_2` …"""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, list):
-            flat.update({f"{name}_{number}": item for number, item in enumerate(value, 1)})
-        else:
-            flat[name] = value
-    return flat
 
 
 def _as_sqlalchemy_says(error: Exception, text: str, connection: Connection) -> Exception:

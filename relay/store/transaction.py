@@ -90,8 +90,8 @@ class Transaction:
     @property
     def soonest(self) -> datetime | None:
         """The next time at which there is something to do because of this transaction."""
-        moments = [*self._moments, *([self.incidents.soonest] if self.incidents.soonest else [])]
-        return min(moments, default=None)
+        moments = [*self._moments, self.incidents.soonest]
+        return min((at for at in moments if at is not None), default=None)
 
     def next_moment(self, now: datetime) -> datetime | None:
         """The next time after now at which there is something to do at all."""
