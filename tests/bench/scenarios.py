@@ -1,7 +1,9 @@
 """What is measured. Each scenario gives rows: a figure, its ratios (one a round), and what it should reach."""
 
 import os
+import platform
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,13 +54,15 @@ def receiving(bench: Bench, rounds: int) -> list[Row]:
 
 
 def steady(bench: Bench, rounds: int) -> list[Row]:
-    """50 webhooks a second, open loop."""
+    """50 webhooks a second, open loop, after a second of it that warms a peer up."""
     rows: dict[str, list[float]] = {name: [] for name in ("p99", "cpu", "p50 ms", "p99 ms")}
     for _ in range(rounds):
         figures: dict[type[Peer], list[Run]] = {}
         for kind in (Relay, Alertmanager, Alertmanager, Relay):
             with bench.up(kind) as (peer, journal):
-                run = bench.load(peer, seconds=8, rate=50, connections=20, settle=7 if kind is Alertmanager else 1)
+                settle = 7 if kind is Alertmanager else 1
+                bench.load(peer, seconds=1, rate=50, connections=20, settle=settle, first=20_000, first_group=20_000)
+                run = bench.load(peer, seconds=8, rate=50, connections=20, settle=settle)
                 figures.setdefault(kind, []).append(run)
                 if kind is Relay:
                     bench.check("steady", run, journal)
@@ -143,7 +147,8 @@ def run(depth: str, only: str) -> tuple[list[Row], list[str]]:
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as directory:
         bench = Bench(Path(directory))
         Path(directory).chmod(0o755)  # PostgreSQL runs as somebody else
-        print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors", flush=True)
+        python = f"Python {platform.python_version()} of {sys.base_prefix}"
+        print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, {python}", flush=True)
         for name, scenario in SCENARIOS.items():
             if not only or name in only.split(","):
                 for row in scenario(bench, rounds):
