@@ -22,12 +22,10 @@ class PeerFailed(Exception):
     """A worker elsewhere cannot be asked. The message says why."""
 
 
-async def ask_peer(
-    url: str, token: str, names: Sequence[str], tags: Sequence[str] = (), because: str = "asked"
-) -> list[dict[str, Any]]:
+async def ask_peer(url: str, token: str, names: Sequence[str], because: str = "asked") -> list[dict[str, Any]]:
     """Let a worker run checks now; gives its results. Raises `PeerFailed`."""
     headers = {"Authorization": f"Bearer {token}"}
-    asked = {"checks": list(names), "tags": list(tags), "because": because}
+    asked = {"checks": list(names), "because": because}
     limit = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=5)
     try:
         async with (

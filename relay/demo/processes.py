@@ -75,6 +75,6 @@ async def _wait(child: asyncio.subprocess.Process, name: str, ready: str, log: P
     raise DidNotStart(f"{name} was not ready within {START_WITHIN:.0f} s:\n{tail(log)}")
 
 
-def tail(log: Path, lines: int = 15) -> str:
-    """The end of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])

@@ -74,7 +74,9 @@ class Loop:
         """Whether somebody else has changed something, or a turn has left something that can be claimed."""
         self._full = False
         """Whether something waits for its target, or for an earlier message about its page."""
-        self._nudge_later: asyncio.TimerHandle | None = None
+        self._nudge_later: asyncio.Handle | None = None
+        self._nudge_at = 0.0
+        """When that is: uvloop's handles of short times do not tell."""
         self._reconsider = False
         self._alone = writer.database.writers == 1
         """Whether it shares its database with no other: else that one's deadlines would be moved as well."""
@@ -103,11 +105,12 @@ class Loop:
             self._nudged.set()
             return
         loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
         if self._nudge_later is not None:
-            if self._nudge_later.when() <= loop.time() + seconds:
+            if self._nudge_at <= at:
                 return
             self._nudge_later.cancel()
-        self._nudge_later = loop.call_later(seconds, self._nudged.set)
+        self._nudge_later, self._nudge_at = loop.call_later(seconds, self._nudged.set), at
 
     def look(self) -> None:
         """Say that somebody else has changed something: the next turn looks for all that is due."""

@@ -34,13 +34,15 @@ class Writer:
 
     async def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Do work in a transaction. Raises `StoreUnavailable`, and whatever `work` raises."""
+        if not self._writers:
+            raise RuntimeError("the writer is closed")
         self._begun[work] = time.monotonic()
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._asked.put((work, done))
         try:
             return await done
         finally:
-            del self._begun[work]
+            del self._begun[work], done  # what is raised holds this frame, and would hold itself
 
     def _write(self) -> None:
         while (asked := self._asked.get()) is not None:
@@ -57,6 +59,7 @@ class Writer:
             error = raised
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
             done.get_loop().call_soon_threadsafe(_tell, done, result, error)
+        del work, done, error  # what was raised holds this frame: it must not hold itself, and all that it came from
 
     @property
     def waited(self) -> float:
@@ -75,8 +78,8 @@ class Writer:
         """Wait for what runs, and let go."""
         for _ in self._writers:
             self._asked.put(None)
-        for writer in self._writers:
-            writer.join()
+        while self._writers:
+            self._writers.pop().join()
         self._readers.shutdown()
         self.database.close()
 

@@ -68,7 +68,6 @@ class AlertmanagerApi:
         receiver: str,
         token: str | None = None,
         clock: Clock | None = None,
-        timeout: float = TIMEOUT,
     ) -> None:
         self._url = url.rstrip("/") + "/api/v2"
         self._source = source
@@ -76,7 +75,7 @@ class AlertmanagerApi:
         self._only = str(URL.build(query={"receiver": f"^(?:{re.escape(receiver)})$"}))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._clock = clock or WallClock()
-        self._exchange = Exchange("Alertmanager", token or "", timeout, self._clock)
+        self._exchange = Exchange("Alertmanager", token or "", TIMEOUT, self._clock)
 
     async def ask(self, session: aiohttp.ClientSession) -> Told:
         """Ask what fires. Raises `Again` or `Never` when that cannot be had and understood."""

@@ -17,7 +17,7 @@ from yarl import URL
 from relay.clock import Clock
 from relay.incident.schedule import Provider, ToldShift
 from relay.integrations.courier import Again
-from relay.integrations.exchange import TIMEOUT, Exchange
+from relay.integrations.exchange import Exchange
 from relay.integrations.opsgenie import HOSTS as OPSGENIE
 from relay.integrations.pagerduty_news import HOSTS as PAGERDUTY
 
@@ -32,10 +32,10 @@ Shifts = tuple[ToldShift, ...]
 class ScheduleApi:
     """Asks one provider about its schedule."""
 
-    def __init__(self, provider: Provider, key: str, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(self, provider: Provider, key: str, clock: Clock | None = None) -> None:
         self._provider = provider
         self._key = key
-        self._exchange = Exchange("PagerDuty" if provider.type == "pagerduty" else "Opsgenie", key, timeout, clock)
+        self._exchange = Exchange("PagerDuty" if provider.type == "pagerduty" else "Opsgenie", key, clock=clock)
 
     async def read(self, since: datetime, until: datetime, session: aiohttp.ClientSession) -> Shifts:
         """Ask who is on call in a time. Raises `Again` or `Never`."""

@@ -100,6 +100,7 @@ class Database:
             self._copying.dispose()
         if self._kept is not None:
             self._kept.close()
+            self._kept = None
         self._writing.dispose()
         self._reading.dispose()
         if self._lock:

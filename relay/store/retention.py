@@ -27,10 +27,10 @@ def unpack(body: bytes) -> bytes:
     return zlib.decompress(body) if body[:1] == _ZLIB else body
 
 
-def compress_inbox(connection: Connection, before: datetime, after: int, limit: int = SLICE) -> int:
+def compress_inbox(connection: Connection, before: datetime, after: int) -> int:
     """Compress decided webhooks that came before a moment, those after an id; gives the last id seen, 0 at the end."""
     row = tables.inbox.c
-    chosen = select(row.id, row.received_at, row.waiting, row.body).where(row.id > after).order_by(row.id).limit(limit)
+    chosen = select(row.id, row.received_at, row.waiting, row.body).where(row.id > after).order_by(row.id).limit(SLICE)
     seen = 0
     for found in connection.execute(chosen).all():
         if found.received_at >= before:
@@ -43,35 +43,35 @@ def compress_inbox(connection: Connection, before: datetime, after: int, limit: 
     return seen
 
 
-def prune_inbox(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+def prune_inbox(connection: Connection, before: datetime) -> int:
     """Remove decided webhooks that came before a moment; gives how many."""
     row = tables.inbox.c
-    oldest = connection.execute(select(row.id, row.received_at, row.waiting).order_by(row.id).limit(limit)).all()
+    oldest = connection.execute(select(row.id, row.received_at, row.waiting).order_by(row.id).limit(SLICE)).all()
     ids = [found.id for found in oldest if found.received_at < before and not found.waiting]
     return connection.execute(delete(tables.inbox).where(row.id.in_(ids))).rowcount if ids else 0
 
 
-def prune_quarantine(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+def prune_quarantine(connection: Connection, before: datetime) -> int:
     """Remove what could not be used, and came before a moment; gives how many."""
     row = tables.quarantine.c
-    oldest = connection.execute(select(row.id, row.received_at).order_by(row.id).limit(limit)).all()
+    oldest = connection.execute(select(row.id, row.received_at).order_by(row.id).limit(SLICE)).all()
     ids = [found.id for found in oldest if found.received_at < before]
     return connection.execute(delete(tables.quarantine).where(row.id.in_(ids))).rowcount if ids else 0
 
 
-def prune_alerts(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+def prune_alerts(connection: Connection, before: datetime) -> int:
     """Remove ended alerts last told of before a moment; gives how many."""
     row = tables.alert.c
-    chosen = select(row.key).where(row.firing.is_(False), row.told_at < before).order_by(row.told_at).limit(limit)
+    chosen = select(row.key).where(row.firing.is_(False), row.told_at < before).order_by(row.told_at).limit(SLICE)
     keys = list(connection.execute(chosen).scalars())
     ended = delete(tables.alert).where(row.key.in_(keys), row.firing.is_(False))
     return connection.execute(ended).rowcount if keys else 0
 
 
-def prune_incidents(connection: Connection, before: datetime, limit: int = SLICE // 4) -> int:
+def prune_incidents(connection: Connection, before: datetime) -> int:
     """Remove closed incidents that were over before a moment, with their timelines and alerts; gives how many."""
     row = tables.incident.c
-    oldest = select(row.id, row.state).where(row.phase == "closed").order_by(row.number).limit(limit)
+    oldest = select(row.id, row.state).where(row.phase == "closed").order_by(row.number).limit(SLICE // 4)
     ids = []
     for found in connection.execute(oldest).all():
         try:
@@ -87,10 +87,10 @@ def prune_incidents(connection: Connection, before: datetime, limit: int = SLICE
     return connection.execute(delete(tables.incident).where(row.id.in_(ids), row.phase == "closed")).rowcount
 
 
-def prune_announcements(connection: Connection, before: datetime, limit: int = SLICE) -> int:
+def prune_announcements(connection: Connection, before: datetime) -> int:
     """Remove announcements of windows that were made before a moment; gives how many."""
     row = tables.window.c
-    chosen = select(row.id).where(row.kind == ANNOUNCED, row.at < before).order_by(row.id).limit(limit)
+    chosen = select(row.id).where(row.kind == ANNOUNCED, row.at < before).order_by(row.id).limit(SLICE)
     ids = list(connection.execute(chosen).scalars())
     return connection.execute(delete(tables.window).where(row.id.in_(ids))).rowcount if ids else 0
 

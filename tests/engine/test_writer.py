@@ -1,8 +1,10 @@
 """The way to the database: whoever waits gets what came of it, and whoever waits no more harms nobody."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 from sqlalchemy import text
@@ -98,3 +100,34 @@ def test_closing_waits_for_what_runs_though_the_loop_that_asked_is_gone(tmp_path
     with_it = open_database(url)
     assert with_it.read(noted) == ["slow"]
     with_it.close()
+
+
+class Large:
+    """What a piece of work holds."""
+
+
+async def test_what_a_failed_piece_of_work_held_is_let_go_at_once(writer):
+    async def fails():
+        held = Large()
+
+        def work(connection):
+            raise ValueError(id(held))
+
+        with pytest.raises(ValueError, match=r"\d+"):
+            await writer.transact(work)
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        left = [await fails() for _ in range(5)]
+        await writer.transact(lambda connection: None)  # the thread has gone on
+        assert [one() for one in left] == [None] * 5
+    finally:
+        gc.enable()
+
+
+async def test_a_closed_one_refuses(tmp_path):
+    writer = Writer(open_database(f"sqlite:///{tmp_path}/relay.db"))
+    writer.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await writer.transact(noted)
