@@ -42,11 +42,12 @@ class Database:
         self.writers = 1 if url.get_backend_name() == "sqlite" else 4
         """How many transactions may run at the same time."""
         self._kept: Connection | None = None
-        """SQLite's one writing connection: taking it and giving it back costs a third of what a small turn does."""
+        """SQLite's one writing connection: to take it from a pool and give it back would cost a twentieth of a turn."""
 
     def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Do work in a transaction: all of it is kept, or none. Tried again when it loses a race.
 
+        Several threads may do so for PostgreSQL, one at a time for SQLite: see `writers`.
         Raises `StoreUnavailable` when the database cannot be used now, and whatever `work` raises.
         """
         for tries_left in reversed(range(TRIES)):
