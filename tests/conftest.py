@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -23,5 +24,5 @@ def logs():
 
 def pytest_asyncio_loop_factories(item):
     """Run everything on the event loop that it runs on in service, since they differ: probe workers have asyncio's."""
-    workers = "synthetic" in item.path.parts
+    workers = item.path.is_relative_to(Path(__file__).with_name("synthetic"))
     return {"asyncio": asyncio.new_event_loop} if workers else {"uvloop": uvloop.new_event_loop}

@@ -196,6 +196,7 @@ class _Work:
     """Where alerts belong, as far as that has been looked up."""
     _current: dict[str, Incident] = field(default_factory=dict)
     _of_group: dict[str, str] = field(default_factory=dict)
+    """Incidents by group key, looked up once: a webhook's alerts are mostly of one."""
     _opened: list[str] = field(default_factory=list)
     _events: dict[str, list[Event]] = field(default_factory=dict)
     _told: list[tuple[Alert, str]] = field(default_factory=list)

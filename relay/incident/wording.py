@@ -23,13 +23,13 @@ def notice(incident: Incident, ring: Ring, link_base: str, services: Catalog, no
     started = incident.started_at or incident.opened_at or now
     telling = _telling(incident)
     alerts = tuple(_one(alert) for alert in telling)
-    broken = incident.service_of(common)
+    name = incident.service_of(common)
     return Notice(
         incident=incident.id,
-        title=title(incident, broken, now),
+        title=title(incident, name, now),
         text="\n".join(_lines(incident, alerts, ring, started, service, now)),
         severity=incident.severity or 3,
-        service=broken,
+        service=name,
         started_at=started,
         alerts=alerts,
         firing=len(incident.alerts),

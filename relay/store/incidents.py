@@ -81,8 +81,6 @@ _END_ALERT = Prepared(
     ("key_", "firing", "ends_at"),
 )
 _INSERT_ENTRY = Prepared(insert(tables.timeline), _ENTRY)
-SALT = 16
-"""Bytes of salt of an entry of a timeline."""
 
 
 class Unreadable(Exception):
@@ -252,8 +250,8 @@ class Incidents:
         row = tables.incident.c
         self.connection.execute(update(tables.incident).where(row.id == id_).values(wake_at=until))
 
-    def _entry(self, file: _File, event: Event, now: datetime, salt: bytes) -> dict[str, Any]:
-        body = write_event(for_the_record(event))
+    def _entry(self, file: _File, event: Event, now: datetime) -> dict[str, Any]:
+        body, salt = write_event(for_the_record(event)), os.urandom(16)
         kind, actor, occurred = type(event).__name__, getattr(event, "by", "") or "relay", occurred_at(event, now)
         file.entries += 1
         commitment = commit(salt, body)
@@ -315,8 +313,7 @@ class Incidents:
 
     def write(self) -> None:
         """Send everything that was gathered to the database."""
-        salts = os.urandom(SALT * len(self._happened))
-        entries = [self._entry(*one, salts[SALT * nth : SALT * (nth + 1)]) for nth, one in enumerate(self._happened)]
+        entries = [self._entry(*one) for one in self._happened]
         changed = [file for file in self._files.values() if file.changed]
         told = {_text(key) for key in (*self._told_alerts, *self._new_alerts)}
         ended = [
