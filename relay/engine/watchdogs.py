@@ -42,8 +42,8 @@ class Watchdogs:
         self._began = clock.monotonic()
         self._told: dict[str, set[datetime]] = {}
         """When each source has told of its watchdogs, as the database had it at the last look."""
-        self._looked: dict[str, float] = {}
-        """When that was, by the monotonic clock, as all that follows: the time may be set meanwhile."""
+        self._asked: dict[str, float] = {}
+        """When it was asked, by the monotonic clock, as all that follows: the time may be set meanwhile."""
         self._heard: dict[str, float] = {}
         self._raised: set[str] = set()
         """Sources whose silence was told of, even if somebody has resolved its incident since."""
@@ -60,10 +60,10 @@ class Watchdogs:
 
     async def look(self, source: str) -> None:
         """Raise the alarm about a silent source, and end it when the source is heard. Raises `StoreUnavailable`."""
-        name, limit = f"watchdog-{source}", self._limits[source]
+        name, limit, asked = f"watchdog-{source}", self._limits[source], self._clock.monotonic()
         told = await self._writer.read(lambda connection: watchdogs_told_at(connection, source))
         firing = name in await self._writer.read(lambda connection: firing_of(connection, OWN_SOURCE))
-        heard = self._hear(source, told)
+        heard = self._hear(source, told, asked)
         if heard is not None and self._silent_for(heard) < limit:
             self._raised.discard(source)
             if firing:
@@ -75,13 +75,13 @@ class Watchdogs:
             self._raised.add(source)
             await self._tell(_alert(name, source, self._clock.now(), limit, told), None)
 
-    def _hear(self, source: str, told: set[datetime]) -> float | None:
-        """When the source was last heard: as the wall clock says, but no longer ago than the look before."""
+    def _hear(self, source: str, told: set[datetime], asked: float) -> float | None:
+        """When the source was last heard: as the wall clock says, but not before the database was last asked."""
         before, passed = self._told.get(source, set()), self._clock.monotonic()
         if new := told - before:
             ago = max((self._clock.now() - max(new)).total_seconds(), 0.0)
-            self._heard[source] = max(passed - ago, self._looked.get(source, passed - ago))
-        self._told[source], self._looked[source] = told, passed
+            self._heard[source] = max(passed - ago, self._asked.get(source, passed - ago))
+        self._told[source], self._asked[source] = told, asked
         return self._heard.get(source)
 
     def _silent_for(self, since: float) -> timedelta:

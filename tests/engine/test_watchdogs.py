@@ -1,7 +1,9 @@
 """The dead man's switch and the sign of life, in the whole service with a clock that is set by hand."""
 
 import asyncio
+import time
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from aiohttp import web
@@ -12,6 +14,7 @@ from test_reconciling import incidents, metric, until
 
 from relay.clock import ManualClock
 from relay.demo.standins import pagerduty
+from relay.store.reading import firing_of
 
 pytestmark = pytest.mark.servers
 
@@ -42,6 +45,25 @@ async def test_a_silent_watchdog_pages_and_a_loud_one_ends_it(tmp_path, clock):
         assert "RelayWatchdogSilent" in incident["title"]
         await beat(relay)
         await until(incidents(relay, "resolved"))
+
+
+async def test_a_beat_that_comes_during_a_slow_look_counts_from_when_it_came(tmp_path, clock, monkeypatch):
+    looking = Event()
+
+    def slow_at_first(connection, source):
+        if not looking.is_set():
+            looking.set()
+            time.sleep(1)
+        return firing_of(connection, source)
+
+    monkeypatch.setattr("relay.engine.watchdogs.firing_of", slow_at_first)
+    async with service(tmp_path, source={"watchdog_within": "5m"}, clock=clock) as relay:
+        await until(lambda: asyncio.sleep(0, looking.is_set()))
+        await beat(relay)
+        clock.advance(timedelta(minutes=4))
+        await asyncio.sleep(2.5)
+        clock.advance(timedelta(minutes=2))
+        await until(incidents(relay, "triggered"))
 
 
 async def test_a_restart_proves_no_watchdog(tmp_path, clock):
