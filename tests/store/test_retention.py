@@ -74,6 +74,15 @@ def test_what_is_open_fires_or_waits_is_never_removed(world, database):
     assert database.read(lambda c: verify_timeline(c, left.id)) == []
 
 
+def test_incidents_that_cannot_be_read_go_with_their_age_as_well(world, database):
+    live_a_day(world, services=60)
+    broken = tables.incident.update().where(tables.incident.c.number <= 55).values(state="{")
+    database.transact(lambda c: c.execute(broken))
+    assert sweep(database, world.clock.now(), age=2 * DAY).get("incidents") is None
+    assert sweep(database, world.clock.now() + 2 * DAY, age=2 * DAY)["incidents"] == 60
+    assert count(database, tables.timeline) == 0
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize(
     ("kind", "statement"),
