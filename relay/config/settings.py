@@ -151,6 +151,8 @@ class PagerSettings(_Part):
 
     NEEDS = "webhook_secret"
     type: Literal["pagerduty", "opsgenie"]
+    targets: tuple[str, ...] = ()
+    """Whose pages it may speak of; without, those of all targets of its type."""
     webhook_secret_file: str | None = None
     webhook_secret_env: str | None = None
     api_token_file: str | None = None

@@ -106,7 +106,7 @@ class FollowUp:
         rules, now = self._rules(), self._clock.now()
 
         def work(transaction: Transaction) -> None:
-            hear(transaction, news, {}, rules, now)  # each was asked about its own pages
+            hear(transaction, news, lambda _: True, rules, now)  # each was asked about its own pages
 
         self._metrics.happened(await self._writer.transact(happening(work, now)))
         self._look()

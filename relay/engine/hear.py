@@ -1,6 +1,6 @@
 """Hearing news of pagers: an incident moves as if somebody had acted here; an answer is not told back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,10 +27,13 @@ AGAIN_AT_LAST = timedelta(minutes=30)
 """But no later than this."""
 
 
-def hear(transaction: Transaction, news: Iterable[News], types: Mapping[str, str], rules: Rules, now: datetime) -> None:
+def hear(
+    transaction: Transaction, news: Iterable[News], speaks_of: Callable[[str], bool], rules: Rules, now: datetime
+) -> None:
     """Take news in. News of a page that is not open, or that says what is known, changes nothing.
 
-    `types` are those of targets by name: who holds the secret of one pager moves no other's pages.
+    `speaks_of` says of a target whether the news may be of its pages: who holds the secret of one pager moves no
+    other's.
     """
     told = {one: id_ for one in news if (id_ := _incident(one.key))}
     transaction.incidents.load(told.values())
@@ -39,7 +42,7 @@ def hear(transaction: Transaction, news: Iterable[News], types: Mapping[str, str
         ring = _ring(incident, one.key) if incident else None
         if incident is None or ring is None or incident.phase not in RINGING:
             continue
-        if types.get(ring.target, one.pager) != one.pager:
+        if not speaks_of(ring.target):
             log.warning("news of a page that another pager has", incident=incident.id, target=ring.target, by=one.by)
             continue
         log.info("news of a page", incident=incident.id, target=ring.target, what=one.what)

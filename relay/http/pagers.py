@@ -38,13 +38,20 @@ LONGEST_QUESTION = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """A pager that may post: its kind, and its secrets (several while they are changed)."""
+    """A pager that may post: its kind, its secrets, and its targets."""
 
     name: str
     type: str
     secrets: tuple[str, ...] = field(repr=False)
+    """Several while they are changed."""
+    targets: tuple[str, ...] = ()
+    """All of its kind when none is named."""
     api: PagerDutyApi | None = None
     """Where to ask which pages an incident is about."""
+
+    def speaks_of(self, target: str, types: Mapping[str, str]) -> bool:
+        """Whether a target's pages may be its own; `types` are those of all targets that there are."""
+        return target in self.targets if self.targets else types.get(target, self.type) == self.type
 
 
 PAGERS = web.AppKey("pagers", Mapping[str, Pager])
@@ -57,7 +64,7 @@ def read_pagers(settings: Settings) -> dict[str, Pager]:
         secrets = tuple(read_secret(pager.webhook_secret_file, pager.webhook_secret_env).split())
         token = pager.api_token()
         api = PagerDutyApi(pager.api_url or HOSTS[pager.region], token, LONGEST_QUESTION, None) if token else None
-        pagers[name] = Pager(name, pager.type, secrets, api)
+        pagers[name] = Pager(name, pager.type, secrets, pager.targets, api)
     return pagers
 
 
@@ -90,19 +97,19 @@ async def _read(request: web.Request, type_: str) -> tuple[Pager | None, bytes]:
 async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Response:
     """Move the incidents; 202 whether or not the news moves one, so that the pager does not send it again."""
     if news is not None:
-        await _hear(request, [news])
+        await _hear(request, pager, [news])
         if pager.api and news.group:
             others = await _group(request, pager, pager.api, news.group) - {news.key}
-            await _hear(request, [replace(news, key=key) for key in sorted(others)])
+            await _hear(request, pager, [replace(news, key=key) for key in sorted(others)])
     return web.json_response({"status": "heard"}, status=202)
 
 
-async def _hear(request: web.Request, news: list[News]) -> None:
+async def _hear(request: web.Request, pager: Pager, news: list[News]) -> None:
     in_use, now = request.app[RULES], request.app[CLOCK].now()
     rules, types = in_use.rules, in_use.types()
 
     def work(transaction: Transaction) -> None:
-        hear(transaction, news, types, rules, now)
+        hear(transaction, news, lambda target: pager.speaks_of(target, types), rules, now)
 
     try:
         request.app[METRICS].happened(await request.app[WRITER].transact(happening(work, now)))

@@ -22,8 +22,6 @@ class News:
     what: What
     by: str
     """Who, with the pager's name: `Ada Lovelace (PagerDuty)`."""
-    pager: str
-    """The type of targets that it can be of: no pager speaks of another's pages."""
     group: str = ""
     """The pager's own name of what it has gathered this and other pages into; the news is of all of them."""
 

@@ -25,9 +25,9 @@ def read_news(body: bytes) -> News | None:
         return None
     match action:
         case "Acknowledge":
-            return News(alias, "acknowledged", _who(user), "opsgenie")
+            return News(alias, "acknowledged", _who(user))
         case "Close":
-            return News(alias, _closed(user), _who(user), "opsgenie")
+            return News(alias, _closed(user), _who(user))
     return None
 
 
@@ -40,9 +40,9 @@ def read_alert(alias: str, told: Mapping[str, Any]) -> News | None:
     told_by = report if isinstance(report, dict) else {}
     if data.get("status") == "closed":
         by = str(told_by.get("closedBy") or "")
-        return News(alias, _closed(by), _who(by), "opsgenie")
+        return News(alias, _closed(by), _who(by))
     if data.get("acknowledged") is True:
-        return News(alias, "acknowledged", _who(str(told_by.get("acknowledgedBy") or "")), "opsgenie")
+        return News(alias, "acknowledged", _who(str(told_by.get("acknowledgedBy") or "")))
     return None
 
 

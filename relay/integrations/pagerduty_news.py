@@ -54,9 +54,9 @@ def read_news(body: bytes) -> News | None:
         return None
     match kind:
         case "incident.acknowledged":
-            return News(key, "acknowledged", _who(agent), "pagerduty", group)
+            return News(key, "acknowledged", _who(agent), group)
         case "incident.resolved":
-            return News(key, _closed(agent), _who(agent), "pagerduty", group)
+            return News(key, _closed(agent), _who(agent), group)
     return None
 
 
@@ -78,10 +78,10 @@ class PagerDutyApi:
             raise self._exchange.refusal(answer)
         match answer.told():
             case {"incidents": [{"status": "acknowledged"} as incident, *_]}:
-                return News(folded, "acknowledged", _who(_acknowledger(incident)), "pagerduty")
+                return News(folded, "acknowledged", _who(_acknowledger(incident)))
             case {"incidents": [{"status": "resolved"} as incident, *_]}:
                 by = _object(incident.get("last_status_change_by"))
-                return News(folded, _closed(by), _who(by), "pagerduty")
+                return News(folded, _closed(by), _who(by))
             case {"incidents": list()}:
                 return None
         raise Again("PagerDuty's list of incidents is not understood")

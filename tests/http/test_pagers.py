@@ -105,6 +105,28 @@ async def test_a_name_that_cannot_be_kept_stops_nothing(relay, name):
     assert (await reached(relay, "acknowledged"))[-1].startswith("acknowledged by ")
 
 
+@pytest.mark.parametrize("other", [("pd-else",), ("pd-gone", "PD-ADA")])
+async def test_one_pagers_secret_moves_no_page_of_another_account(tmp_path, vendor, other):
+    (tmp_path / "hooks").write_text(SECRETS[1])
+    accounts = {
+        name: PagerSettings(type="pagerduty", webhook_secret_file=str(tmp_path / "hooks"), targets=targets)
+        for name, targets in (("theirs", other), ("ours", ("pd-ada",)))
+    }
+    async with service(tmp_path, vendor.url, pagers=accounts) as running:
+        await running.post({"version": "4", "groupKey": "{}:{}", "alerts": [told()]})
+        await paged(running)
+        assert await notify(running, event("resolved"), path="pagerduty/theirs") == 202
+        assert (await shown(running))[0] == "triggered"
+        assert await notify(running, event("acknowledged"), path="pagerduty/ours") == 202
+        await reached(running, "acknowledged")
+
+
+@pytest.mark.parametrize(("target", "may"), [("pd-ada", True), ("og-bo", False), ("not in the rules any more", True)])
+def test_a_pager_of_no_named_targets_speaks_of_all_of_its_type(target, may):
+    pager = door.Pager("main", "pagerduty", ())
+    assert pager.speaks_of(target, {"pd-ada": "pagerduty", "og-bo": "opsgenie"}) is may
+
+
 async def test_a_close_by_a_person_is_believed_for_a_while(relay):
     assert await notify(relay, event("resolved")) == 202
     assert (await reached(relay, "resolved"))[-1] == "resolved by Ada Lovelace (PagerDuty): closed in pd-ada"

@@ -17,7 +17,7 @@ def told(action="Acknowledge", user="ada@example.com", alias=KEY):
 
 
 def test_who_acknowledged_what():
-    assert read_news(told()) == News(KEY, "acknowledged", "ada@example.com (Opsgenie)", "opsgenie")
+    assert read_news(told()) == News(KEY, "acknowledged", "ada@example.com (Opsgenie)")
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,18 @@ def test_no_body_breaks_it(body):
         ({"status": "open", "acknowledged": False}, None),
         (
             {"status": "open", "acknowledged": True, "report": {"acknowledgedBy": "ada"}},
-            News(KEY, "acknowledged", "ada (Opsgenie)", "opsgenie"),
+            News(KEY, "acknowledged", "ada (Opsgenie)"),
         ),
-        ({"status": "open", "acknowledged": True}, News(KEY, "acknowledged", "somebody (Opsgenie)", "opsgenie")),
+        ({"status": "open", "acknowledged": True}, News(KEY, "acknowledged", "somebody (Opsgenie)")),
         (
             {"status": "closed", "acknowledged": True, "report": {"closedBy": "ada"}},
-            News(KEY, "closed", "ada (Opsgenie)", "opsgenie"),
+            News(KEY, "closed", "ada (Opsgenie)"),
         ),
         (
             {"status": "closed", "report": {"closedBy": "System"}},
-            News(KEY, "timed_out", "System (Opsgenie)", "opsgenie"),
+            News(KEY, "timed_out", "System (Opsgenie)"),
         ),
-        ({"status": "closed", "report": "x"}, News(KEY, "timed_out", "somebody (Opsgenie)", "opsgenie")),
+        ({"status": "closed", "report": "x"}, News(KEY, "timed_out", "somebody (Opsgenie)")),
         ({}, None),
         ("x", None),
         (None, None),

@@ -63,13 +63,11 @@ def told(kind="incident.acknowledged", key="INC-1/1.0/L1/ada", agent=None, **dat
 
 
 def test_who_acknowledged_what():
-    assert read_news(told()) == News(
-        "INC-1/1.0/L1/ada", "acknowledged", "Ada Lovelace (PagerDuty)", "pagerduty", "PGR0VU2"
-    )
+    assert read_news(told()) == News("INC-1/1.0/L1/ada", "acknowledged", "Ada Lovelace (PagerDuty)", "PGR0VU2")
 
 
 def test_an_incident_without_a_key_is_known_by_its_alerts():
-    assert read_news(told(key=None)) == News("", "acknowledged", "Ada Lovelace (PagerDuty)", "pagerduty", "PGR0VU2")
+    assert read_news(told(key=None)) == News("", "acknowledged", "Ada Lovelace (PagerDuty)", "PGR0VU2")
     assert read_news(told(key=None, id=None)) is None
 
 
@@ -165,7 +163,7 @@ async def test_the_latest_incident_of_a_key_is_asked_for(rest):
     answers, asked, api, session = rest
     answers.append((200, {"incidents": [{"status": "resolved", "last_status_change_by": {"type": "user_reference"}}]}))
     assert await api.ask_about("INC-1/1.0/L 1/a&b", session) == News(
-        "INC-1/1.0/L 1/a&b", "closed", "somebody (PagerDuty)", "pagerduty"
+        "INC-1/1.0/L 1/a&b", "closed", "somebody (PagerDuty)"
     )
     assert "incident_key=INC-1/1.0/L+1/a%26b&" in asked[0]
 

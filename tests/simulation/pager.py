@@ -64,9 +64,7 @@ class Pager:
         if not self.open:
             return None
         key = self._chance.choice(sorted(self.open))
-        news = News(
-            key, self._chance.choice(("acknowledged", "acknowledged", "closed", "timed_out")), "bo (pager)", "pagerduty"
-        )
+        news = News(key, self._chance.choice(("acknowledged", "acknowledged", "closed", "timed_out")), "bo (pager)")
         self.answered[key] = news
         if news.what != "acknowledged":
             self.open.discard(key)

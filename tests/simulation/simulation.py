@@ -176,7 +176,7 @@ class Simulation:
         heard = [news for news in self.news if self.chance.random() < 0.5]
         self.news = [news for news in self.news if news not in heard or self.chance.random() < 0.1]
         if heard:
-            self._transact(lambda transaction: hear(transaction, heard, {}, self.rules, self.clock.now()))
+            self._transact(lambda transaction: hear(transaction, heard, lambda _: True, self.rules, self.clock.now()))
             self.pager.heard(heard, under_way(self))
             self.note(f"heard: {', '.join(f'{news.key} {news.what}' for news in heard)}")
 
