@@ -20,7 +20,7 @@ from relay.incident.alert import OWN_SOURCE, Alert
 from relay.incident.decide import Rules
 from relay.incident.events import AlertsMuted
 from relay.incident.incident import Incident
-from relay.incident.reconcile import Differences, Found, Patience, Seen, reconcile
+from relay.incident.reconcile import Differences, Firing, Patience, Seen, reconcile
 from relay.integrations.alertmanager import Webhook, read_webhook
 from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tell
 from relay.integrations.courier import Again, Never
@@ -105,6 +105,7 @@ class Reconcile:
 
     async def ask(self, name: str, asked: Asked, session: aiohttp.ClientSession) -> None:
         """Ask a source once. Raises `StoreUnavailable`."""
+        before, began = await self._writer.read(lambda connection: firing_of(connection, name)), self._passed
         answers = await asyncio.gather(*(api.ask(session) for api in asked.apis), return_exceptions=True)
         told = [answer for answer in answers if isinstance(answer, Told)]
         for trouble in (answer for answer in answers if isinstance(answer, BaseException)):
@@ -117,7 +118,7 @@ class Reconcile:
         now = self._clock.now()
         if told:
             self._metrics.reconciled_at.labels(name).set(now.timestamp())
-            await self._compare(name, asked, told, now)
+            await self._compare(name, asked, before, began, told, now)
             await self._writer.transact(lambda connection: _note_answer(connection, name, now))
         else:
             asked.lasting.forget()
@@ -130,28 +131,40 @@ class Reconcile:
         if silent and (asked.since is None or self._passed - asked.since >= asked.patience.believed):
             await self._mute(name, {}, (), now)
 
-    async def _compare(self, name: str, asked: Asked, told: Sequence[Told], now: datetime) -> None:
-        firing = await self._writer.read(lambda connection: firing_of(connection, name))
+    async def _compare(
+        self,
+        name: str,
+        asked: Asked,
+        before: Mapping[str, Firing],
+        began: timedelta,
+        told: Sequence[Told],
+        now: datetime,
+    ) -> None:
+        """Hold what was told against what fired before the question, and still does."""
+        after = await self._writer.read(lambda connection: firing_of(connection, name))
+        newer = {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+        firing = {fingerprint: one for fingerprint, one in after.items() if fingerprint not in newer}
         doubtful = any(answer.unusable or answer.up_for < asked.patience.absent for answer in told)
         found = reconcile(
             firing.keys(),
-            _together(told),
+            {fingerprint: one for fingerprint, one in _together(told).items() if fingerprint not in newer},
             asked.lasting,
             asked.patience,
+            began,
             self._passed,
             proves_absence=len(told) == len(asked.apis) and not doubtful,
         )
-        await self._tell(name, found, now)
+        await self._tell(name, found.missed, {one: firing[one].told_at for one in found.absent}, now)
         muted: dict[str, dict[str, str]] = defaultdict(dict)
         for fingerprint, by in found.muted.items():
-            muted[firing[fingerprint]][fingerprint] = by
-        await self._mute(name, muted, found.unseen, now)
+            muted[firing[fingerprint].incident][fingerprint] = by
+        await self._mute(name, muted, found.unseen | newer, now)
         self._metrics.quiet.labels(name).set(found.quiet)
 
-    async def _tell(self, name: str, found: Found, now: datetime) -> None:
+    async def _tell(self, name: str, missed: Sequence[Alert], absent: Mapping[str, datetime], now: datetime) -> None:
         """Tell of what was missed, and of what is gone, as a webhook would: durable, and decided like any other."""
-        gone = await self._writer.read(lambda connection: alerts_of(connection, name, found.absent))
-        for what, alerts in (("missed", found.missed), ("absent", gone)):
+        gone = await self._writer.read(lambda connection: alerts_of(connection, name, absent))
+        for what, alerts in (("missed", missed), ("absent", gone)):
             ends_at = now if what == "absent" else None
             for start in range(0, len(alerts), MOST_TOGETHER):
                 text, webhook = await asyncio.to_thread(
@@ -165,7 +178,7 @@ class Reconcile:
     async def _mute(
         self, name: str, muted: Mapping[str, Mapping[str, str]], unseen: Collection[str], now: datetime
     ) -> None:
-        """Tell incidents what the source keeps to itself; of what is not shown, what it was last known to."""
+        """Tell incidents what the source keeps to itself; of what is `unseen`, what it was last known to."""
 
         def news(incident: Incident) -> list[AlertsMuted]:
             was = incident.muted.get(name, {})
@@ -178,9 +191,9 @@ class Reconcile:
 
     async def _submit(self, ids: Collection[str], news: Callable[[Incident], list[AlertsMuted]], now: datetime) -> None:
         """Tell incidents, and those of which something is muted so far, what is new to them."""
-        rules = self._rules()
         if not (concerned := sorted({*ids, *await self._writer.read(incidents_muted)})):
             return
+        rules = self._rules()
 
         def work(transaction: Transaction) -> None:
             transaction.incidents.load(concerned)

@@ -6,7 +6,7 @@ time to time. A difference counts only when it lasts; an answer that cannot be h
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from relay.incident.alert import Alert
 
@@ -20,6 +20,15 @@ class Seen:
 
     alert: Alert
     muted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """An alert that fires here: of which incident, since when, and when it was last told of."""
+
+    incident: str
+    starts_at: datetime | None
+    told_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +80,33 @@ def reconcile(
     seen: Mapping[str, Seen],
     lasting: Differences,
     patience: Patience,
-    passed: timedelta,
+    asked: timedelta,
+    answered: timedelta,
     *,
     proves_absence: bool,
 ) -> Found:
     """Compare the fingerprints that fire here with what the source shows; `lasting` is remembered from call to call.
 
-    `passed` is time since anything, which no setting of a clock moves: a step must neither end an alert nor hide one.
+    `asked` and `answered` are times since anything, which no setting of a clock moves: a step must neither end an alert
+    nor hide one. A difference is first known of when it was answered, and lasts until the source is asked again.
     `proves_absence` is whether every Alertmanager of the source has answered, and has been up for long enough.
     """
+
+    def lasted(since: timedelta) -> timedelta:
+        return max(asked - since, timedelta())
+
     unknown = {name for name, one in seen.items() if name not in firing and not one.muted_by}
     unseen = {name for name in firing if name not in seen}
     gone = unseen if proves_absence else set()
     # a restarted source proves nothing for as long as `absent`, and then absence has to last as long again
     believed = 2 * patience.absent + patience.believed
-    lasting.missed = {name: lasting.missed.get(name, passed) for name in unknown}
-    lasting.absent = {name: lasting.absent.get(name, passed) for name in gone}
-    lasting.unseen = {name: lasting.unseen.get(name, passed) for name in unseen}
+    lasting.missed = {name: lasting.missed.get(name, answered) for name in unknown}
+    lasting.absent = {name: lasting.absent.get(name, answered) for name in gone}
+    lasting.unseen = {name: lasting.unseen.get(name, answered) for name in unseen}
     return Found(
-        missed=tuple(seen[name].alert for name, since in lasting.missed.items() if passed - since >= patience.missed),
-        absent=tuple(name for name, since in lasting.absent.items() if passed - since >= patience.absent),
+        missed=tuple(seen[name].alert for name, since in lasting.missed.items() if lasted(since) >= patience.missed),
+        absent=tuple(name for name, since in lasting.absent.items() if lasted(since) >= patience.absent),
         muted={name: one.muted_by for name, one in seen.items() if one.muted_by and name in firing},
-        unseen=frozenset(name for name, since in lasting.unseen.items() if passed - since < believed),
+        unseen=frozenset(name for name, since in lasting.unseen.items() if lasted(since) < believed),
         quiet=sum(1 for name, one in seen.items() if one.muted_by and name not in firing),
     )

@@ -1,6 +1,6 @@
 """Looking things up: incidents, timelines, quarantine and counts, as they stand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from relay.incident.effects import Page
 from relay.incident.events import Event, Paged
 from relay.incident.incident import Incident
 from relay.incident.lifecycle import PHASES
+from relay.incident.reconcile import Firing
 from relay.store import tables
 from relay.store.chain import Link, verify
 from relay.store.encoding import read_event, read_incident, read_texts
@@ -167,20 +168,22 @@ def read_quarantine(connection: Connection, limit: int) -> list[Row[Any]]:
     )
 
 
-def firing_of(connection: Connection, source: str) -> dict[str, str]:
-    """Fingerprints of a source's alerts that fire and are of an incident, each with that."""
+def firing_of(connection: Connection, source: str) -> dict[str, Firing]:
+    """A source's alerts that fire and are of an incident, by fingerprint."""
     row = tables.alert.c
-    found = select(row.fingerprint, row.incident).where(row.source == source, row.firing, row.incident != "")
-    return {fingerprint: incident for fingerprint, incident in connection.execute(found)}
+    chosen = select(row.fingerprint, row.incident, row.starts_at, row.told_at)
+    found = connection.execute(chosen.where(row.source == source, row.firing, row.incident != ""))
+    return {fingerprint: Firing(*known) for fingerprint, *known in found}
 
 
-def alerts_of(connection: Connection, source: str, fingerprints: Sequence[str]) -> list[Alert]:
-    """Alerts of a source, as they were last told to be."""
+def alerts_of(connection: Connection, source: str, told_at: Mapping[str, datetime]) -> list[Alert]:
+    """Alerts of a source, by fingerprint, as they were told to be at a time; without those told of again since."""
     found: list[Alert] = []
+    fingerprints = list(told_at)
     for start in range(0, len(fingerprints), CHUNK):
         wanted = tables.alert.c.fingerprint.in_(fingerprints[start : start + CHUNK])
-        query = select(tables.alert).where(tables.alert.c.source == source, wanted)
-        found += [read_alert(row) for row in connection.execute(query)]
+        rows = connection.execute(select(tables.alert).where(tables.alert.c.source == source, wanted))
+        found += [read_alert(row) for row in rows if row.told_at == told_at[row.fingerprint]]
     return found
 
 

@@ -18,7 +18,8 @@ def lasting():
 
 def compare(lasting, minutes, firing=(), there=(), muted=(), proves_absence=True):
     seen = {name: Seen(an_alert(name)) for name in there} | {name: Seen(an_alert(name), SILENCE) for name in muted}
-    return reconcile(firing, seen, lasting, PATIENCE, timedelta(minutes=minutes), proves_absence=proves_absence)
+    at = timedelta(minutes=minutes)
+    return reconcile(firing, seen, lasting, PATIENCE, at, at, proves_absence=proves_absence)
 
 
 def test_what_is_the_same_is_no_difference(lasting):
@@ -133,3 +134,13 @@ def test_it_is_told_in_words():
     assert tell(AlertsFired((ALERT,), missed=True)) == "Down fired; no message has told of it, its source was asked"
     assert tell(MUTED) == f"{ALERT.source} keeps 1 alert to itself: {SILENCE}"
     assert tell(LOUD) == f"{ALERT.source} no longer keeps alerts to itself"
+
+
+def test_a_slow_answer_proves_no_longer_absence_than_from_the_last_to_the_next_question(lasting):
+    def compare_slowly(asked, answered):
+        at = (timedelta(minutes=asked), timedelta(minutes=answered))
+        return reconcile(["a"], {}, lasting, PATIENCE, *at, proves_absence=True).absent
+
+    assert compare_slowly(0, 4) == ()
+    assert compare_slowly(8, 12) == ()
+    assert compare_slowly(9, 13) == ("a",)
