@@ -17,7 +17,7 @@ from relay.incident.occasions import Occasion
 from relay.incident.window import Window
 from relay.store.failures import StoreUnavailable
 from relay.store.transaction import Transaction
-from relay.store.window_log import ANNOUNCED, WindowAct, append_act, was_announced
+from relay.store.window_log import ANNOUNCED, WindowAct, append_act, lock_acts, was_announced
 
 log = structlog.get_logger()
 
@@ -111,6 +111,7 @@ class Announcer:
 
 def _tell(connection: Connection, announcement: Announcement, now: datetime) -> None:
     name, body = announcement.window.name, announcement.body
+    lock_acts(connection)
     if was_announced(connection, name, body):
         return
     append_act(connection, WindowAct(name, ANNOUNCED, "relay", now, body))

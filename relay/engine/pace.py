@@ -35,6 +35,7 @@ class Pace:
         self._limits = limits
         self._monotonic = monotonic
         self._lanes: dict[str, _Lane] = {}
+        """Lists are made of it at once: turns ask for room in a thread of their own."""
 
     def room(self, target: str) -> int:
         """How many errands the target may be given now."""
@@ -70,11 +71,11 @@ class Pace:
 
     def closed(self) -> frozenset[str]:
         """Targets that may be given nothing now."""
-        return frozenset(target for target in self._lanes if self.room(target) < 1)
+        return frozenset(target for target in list(self._lanes) if self.room(target) < 1)
 
     def broken(self) -> frozenset[str]:
         """Targets that have failed so often that they are left alone."""
-        return frozenset(target for target, lane in self._lanes.items() if lane.failures >= FAILURES)
+        return frozenset(target for target, lane in list(self._lanes.items()) if lane.failures >= FAILURES)
 
     def _limit(self, target: str) -> int:
         return self._limits().get(target, 0)

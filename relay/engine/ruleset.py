@@ -1,33 +1,25 @@
-"""The rules in use: read from files, checked, built into couriers; and taken anew when the files change."""
+"""Rules read from files, checked, and built into couriers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
 from pydantic import ValidationError
 
-from relay.clock import Clock
 from relay.config.complaints import Complaint, Rejected, complain_at, complaints_of, in_the_file, suggest
 from relay.config.document import Document
 from relay.config.document import Route as Way
 from relay.config.files import read_all, revision
 from relay.config.secrets import SecretMissing
-from relay.engine.metrics import Metrics
-from relay.engine.windows import ANNOUNCES, cannot_tell, join_windows
+from relay.engine.windows import ANNOUNCES, cannot_tell
 from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
 from relay.incident.fallback import Fallback
-from relay.incident.maintenance import Windows
 from relay.incident.rules import written
-from relay.incident.schedule import Told
 from relay.integrations import Target
 from relay.integrations.courier import Courier
-from relay.store.window_log import WindowAct
-
-log = structlog.get_logger()
 
 
 class RuleFile(incident_rules.RuleFile):
@@ -189,96 +181,3 @@ def _of_facts(files: list[tuple[Document, RuleFile]]) -> list[Complaint]:
 
 def _warning(complaint: Complaint) -> Complaint:
     return Complaint(complaint.place, complaint.problem, complaint.advice, complaint.line, warning=True)
-
-
-class RulesInUse:
-    """The last good rules. A reload that fails leaves them as they are."""
-
-    def __init__(
-        self, path: Path, link_base: str, extra: Mapping[str, Courier], clock: Clock, metrics: Metrics
-    ) -> None:
-        self.path = path
-        """Where the rule files are."""
-        self._link_base = link_base
-        self._extra = extra
-        self._clock = clock
-        self._metrics = metrics
-        self._acts: Sequence[WindowAct] = ()
-        self._calendars: Mapping[str, str] = {}
-        self._told: Mapping[str, Told] = {}
-        self._rules: Rules
-        self._windows = Windows()
-        self._ruleset = load(path, link_base)
-        self._took()
-
-    @property
-    def rules(self) -> Rules:
-        """The rules of the files, with the windows that people have made, and those that calendars tell of."""
-        return self._rules
-
-    def take_acts(self, acts: Sequence[WindowAct]) -> None:
-        """Take in what people have done to windows over the API."""
-        self._join_windows(acts, self._calendars)
-
-    def take_calendar(self, window: str, text: str | None) -> None:
-        """Take in the text of a window's calendar; None for a calendar that is to be forgotten."""
-        calendars = {name: known for name, known in self._calendars.items() if name != window}
-        if text is not None:
-            calendars[window] = text
-        self._join_windows(self._acts, calendars)
-
-    def take_told(self, schedule: str, told: Told) -> None:
-        """Take in what a provider has told of its schedule."""
-        self._told = {**self._told, schedule: told}
-        self._rules = replace(self._rules, roster=replace(self._rules.roster, told=self._told))
-
-    def _join_windows(self, acts: Sequence[WindowAct], calendars: Mapping[str, str]) -> None:
-        now = self._clock.now()
-        joined = join_windows(self._ruleset.rules.windows, acts, calendars, now)
-        windows = Windows(joined, self._windows)
-        windows.open(now)  # computes when each opens and ends, here and not while an alert waits
-        self._acts, self._calendars, self._windows = acts, calendars, windows
-        rules = self._ruleset.rules
-        self._rules = replace(rules, windows=windows, roster=replace(rules.roster, told=self._told))
-
-    @property
-    def couriers(self) -> Mapping[str, Courier]:
-        """The couriers of the rules' targets, and of those that settings name."""
-        return self._all
-
-    def types(self) -> Mapping[str, str]:
-        """The types of the rules' targets, by name."""
-        return {name: target.type for name, target in self._ruleset.targets.items()}
-
-    def limits(self) -> Mapping[str, int]:
-        """Requests a minute that each target takes; 0 for no limit."""
-        return self._limits
-
-    @property
-    def warnings(self) -> tuple[Complaint, ...]:
-        """What `relay check` warns of."""
-        return self._ruleset.warnings
-
-    def reload(self) -> Rejected | None:
-        """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
-        try:
-            self._ruleset = load(self.path, self._link_base)
-        except Rejected as rejected:
-            self._metrics.reload_ok.set(0)
-            log.error(
-                "the rules cannot be used, the last good ones stay", complaints=[str(c) for c in rejected.complaints]
-            )
-            return rejected
-        self._took()
-        log.info("rules taken into use", revision=self.rules.revision)
-        return None
-
-    def _took(self) -> None:
-        self._all = {**self._ruleset.couriers, **self._extra}
-        self._limits = {name: target.per_minute for name, target in self._ruleset.targets.items()}
-        self._join_windows(self._acts, self._calendars)
-        self._metrics.know(targets=self._all, policies=self._ruleset.rules.policies)
-        self._metrics.reload_ok.set(1)
-        self._metrics.reload_at.set(self._clock.now().timestamp())
-        for warning in self._ruleset.warnings:
-            log.warning("rules", warning=f"{warning.place}: {warning.problem}: {warning.advice}")

@@ -10,7 +10,7 @@ from relay.clock import Clock
 from relay.config.secrets import SecretMissing, read_secret
 from relay.config.types import spell
 from relay.engine.metrics import Metrics
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.set_back import SET
 from relay.engine.writer import Writer
 from relay.incident.schedule import Provider, Told
@@ -34,13 +34,19 @@ class ScheduleWatch:
         self._writer = writer
         self._clock = clock
         self._metrics = metrics
-        self._due: dict[str, float] = {}
-        """When each is to be read, in seconds that pass: the time may be set meanwhile."""
+        self._due: dict[str, tuple[Provider, float]] = {}
+        """When each is to be read of its provider, in seconds that pass: the time may be set meanwhile."""
+
+    async def begin(self) -> None:
+        """Take in what was told before the start, before anything is decided."""
+        try:
+            for name, told in (await self._writer.read(read_told)).items():
+                self._rules.take_told(name, told)
+        except StoreUnavailable as trouble:
+            log.warning("what schedules told before the start is not known", because=str(trouble))
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        for name, told in (await self._writer.read(read_told)).items():
-            self._rules.take_told(name, told)
         async with aiohttp.ClientSession() as session:
             while True:
                 await self.look(session)
@@ -52,11 +58,15 @@ class ScheduleWatch:
         for name, schedule in roster.schedules.items():
             told = roster.told.get(name)
             of_the_future = told is not None and told.at >= now + SET  # it says nothing of now
-            if schedule.provider and (of_the_future or self._clock.monotonic() >= self._due.get(name, 0.0)):
+            if schedule.provider and (of_the_future or self._is_due(name, schedule.provider)):
                 await self._read(name, schedule.provider, session, now)
 
-    def _wait(self, name: str, span: timedelta) -> None:
-        self._due[name] = self._clock.monotonic() + span.total_seconds()
+    def _is_due(self, name: str, provider: Provider) -> bool:
+        asked, due = self._due.get(name, (None, 0.0))
+        return provider != asked or self._clock.monotonic() >= due
+
+    def _wait(self, name: str, provider: Provider, span: timedelta) -> None:
+        self._due[name] = provider, self._clock.monotonic() + span.total_seconds()
 
     async def _read(self, name: str, provider: Provider, session: aiohttp.ClientSession, now: datetime) -> None:
         try:
@@ -64,7 +74,7 @@ class ScheduleWatch:
             told = Told(now, await api.read(now, now + provider.stale_after + provider.refresh, session))
             await self._writer.transact(lambda connection: keep_told(connection, name, told))
         except (Again, Never, SecretMissing, StoreUnavailable) as trouble:
-            self._wait(name, min(AFTER_FAILURE, provider.refresh))
+            self._wait(name, provider, min(AFTER_FAILURE, provider.refresh))
             self._metrics.schedule_failures.labels(name).inc()
             known = self._rules.rules.roster.told.get(name)
             log.warning(
@@ -74,6 +84,6 @@ class ScheduleWatch:
                 known=f"as of {spell(now - known.at)} ago" if known else "nothing: nobody is on call in it",
             )
             return
-        self._wait(name, provider.refresh)
+        self._wait(name, provider, provider.refresh)
         self._metrics.schedule_at.labels(name).set(now.timestamp())
         self._rules.take_told(name, told)

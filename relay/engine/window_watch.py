@@ -12,7 +12,7 @@ from relay.clock import Clock
 from relay.config.secrets import SecretMissing, read_secret
 from relay.config.types import spell
 from relay.engine.metrics import Metrics
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.writer import Writer
 from relay.incident.window import Window
 from relay.integrations.courier import Again, Never
@@ -32,9 +32,12 @@ AFTER_FAILURE = timedelta(minutes=1)
 class _Known:
     """What is known of one calendar."""
 
-    due: float
+    address: str
+    """A digest of where it is."""
+    due: float = 0.0
     """When it is to be read, in seconds that pass: the time may be set meanwhile."""
     answered_at: datetime | None = None
+    text: str | None = None
 
 
 class WindowWatch:
@@ -81,8 +84,8 @@ class WindowWatch:
         for name, told in (await self._writer.read(read_calendars)).items():
             window = next((window for window in self._fetched() if window.name == name), None)
             if window is not None and told.digest == _digest(window):
-                self._calendars[name] = _Known(0.0, told.at)
-                self._rules.take_calendar(name, told.text)
+                self._calendars[name] = _Known(told.digest, 0.0, told.at, told.text)
+                await self._rules.take_calendar(name, told.text)
                 self._changed()
 
     async def look(self) -> None:
@@ -91,13 +94,17 @@ class WindowWatch:
         if newest != self._newest:
             acts = await self._writer.read(read_acts)
             self._newest = newest
-            self._rules.take_acts(acts)
+            await self._rules.take_acts(acts)
             self._changed()
 
     async def refresh(self, session: aiohttp.ClientSession) -> None:
         """Read every calendar that is due."""
         for window in self._fetched():
-            known = self._calendars.setdefault(window.name, _Known(0.0))
+            known, address = self._calendars.get(window.name), _digest(window)
+            if known is None or known.address != address:  # of what another has told, nothing holds
+                if known and known.text is not None:
+                    await self._take(window, known, None)
+                known = self._calendars[window.name] = _Known(address)
             if self._clock.monotonic() >= known.due:
                 await self._read(window, known, session)
 
@@ -109,24 +116,29 @@ class WindowWatch:
         now = self._clock.now()
         try:
             text = await download(_address(window), session)
-            read = window.with_calendar(text)
+            read = window if text == known.text else await asyncio.to_thread(window.with_calendar, text)
         except (Again, Never, ValueError, SecretMissing) as trouble:
             known.due = self._clock.monotonic() + min(AFTER_FAILURE, window.calendar.refresh).total_seconds()
-            self._failed(window, known, str(trouble), now)
+            await self._failed(window, known, str(trouble), now)
             return
         if read.unread:
             log.warning("events of a calendar are left out", window=window.name, because=read.unread[:5])
         known.due, known.answered_at = self._clock.monotonic() + window.calendar.refresh.total_seconds(), now
         self._metrics.calendar_at.labels(window.name).set(now.timestamp())
-        self._rules.take_calendar(window.name, text)
-        self._changed()
+        if text != known.text:
+            await self._take(window, known, text)
         told = Told(digest(_address(window)), now, text)
         try:
             await self._writer.transact(lambda connection: keep_calendar(connection, window.name, told))
         except StoreUnavailable as trouble:
             log.warning("a calendar cannot be kept", window=window.name, because=str(trouble))
 
-    def _failed(self, window: Window, known: _Known, because: str, now: datetime) -> None:
+    async def _take(self, window: Window, known: _Known, text: str | None) -> None:
+        known.text = text
+        await self._rules.take_calendar(window.name, text)
+        self._changed()
+
+    async def _failed(self, window: Window, known: _Known, because: str, now: datetime) -> None:
         """What is known stays in use; after `stale_after` it is forgotten, where the window says so."""
         assert window.calendar is not None
         self._metrics.calendar_failures.labels(window.name).inc()
@@ -140,8 +152,7 @@ class WindowWatch:
         stale = silent is not None and silent > window.calendar.stale_after
         if stale and window.calendar.stale == "ignore":
             known.answered_at = None
-            self._rules.take_calendar(window.name, None)
-            self._changed()
+            await self._take(window, known, None)
 
 
 def _address(window: Window) -> str:

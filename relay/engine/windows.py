@@ -16,6 +16,9 @@ from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct
 
 log = structlog.get_logger()
 
+Dated = dict[str, tuple[Window, str, Window]]
+"""Windows as they were written, the texts of their calendars, and both together: by name. A calendar is read once."""
+
 FORGOTTEN_AFTER = timedelta(days=7)
 """How long a window made over the API is known after its last end."""
 
@@ -40,10 +43,13 @@ def read_window(body: Mapping[str, Any], by: str) -> Window:
 
 
 def join_windows(
-    of_files: Iterable[Window], acts: Iterable[WindowAct], calendars: Mapping[str, str], now: datetime
+    of_files: Iterable[Window], acts: Iterable[WindowAct], calendars: Mapping[str, str], now: datetime, dated: Dated
 ) -> tuple[Window, ...]:
-    """All windows as they stand: files first, then what people did, in order. `calendars` has texts by window."""
-    windows = {window.name: _with_times(window, calendars) for window in of_files}
+    """All windows as they stand: files first, then what people did, in order.
+
+    `calendars` has texts by window; what was read of them is kept in `dated`.
+    """
+    windows = {window.name: _with_times(window, calendars, dated) for window in of_files}
     of_people: dict[str, Window] = {}
     amendments: dict[str, list[Amendment]] = {}
     for act in acts:
@@ -82,12 +88,17 @@ def _made(act: WindowAct) -> Window | None:
         return None
 
 
-def _with_times(window: Window, calendars: Mapping[str, str]) -> Window:
+def _with_times(window: Window, calendars: Mapping[str, str], dated: Dated) -> Window:
     text = calendars.get(window.name)
     if window.calendar is None or text is None:
         return window
+    written, its_text, known = dated.get(window.name, (None, "", window))
+    if written is window and its_text == text:
+        return known
     try:
-        return window.with_calendar(text)
+        known = window.with_calendar(text)
+        dated[window.name] = window, text, known
+        return known
     except ValueError as error:
         log.error("a calendar cannot be used, and its window holds nothing", window=window.name, because=str(error))
         return window

@@ -30,6 +30,7 @@ class Writer:
         for writer in self._writers:
             writer.start()
         self._readers = ThreadPoolExecutor(2, "relay-reader")
+        self._showers = ThreadPoolExecutor(2, "relay-shower")
         self._begun: dict[object, float] = {}
 
     async def transact(self, work: Callable[[Connection], Result]) -> Result:
@@ -70,6 +71,10 @@ class Writer:
         """Look things up. Raises `StoreUnavailable`."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.database.read, work)
 
+    async def show(self, work: Callable[[Connection], Result]) -> Result:
+        """Look things up for people, whose questions may take long: the engine's never wait for theirs."""
+        return await asyncio.get_running_loop().run_in_executor(self._showers, self.database.read, work)
+
     async def checkpoint(self) -> None:
         """Copy the database's log, while others write. Raises `StoreUnavailable`."""
         await asyncio.get_running_loop().run_in_executor(self._readers, self.database.checkpoint)
@@ -81,6 +86,7 @@ class Writer:
         while self._writers:
             self._writers.pop().join()
         self._readers.shutdown()
+        self._showers.shutdown()
         self.database.close()
 
 

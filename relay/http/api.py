@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from relay.config.complaints import words
 from relay.engine.loop import Loop
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.submit import NoSuchIncident, submit
 from relay.engine.writer import Writer
 from relay.http.access import Caller, require
@@ -227,7 +227,7 @@ async def _happen(request: web.Request, *events: Event) -> web.Response:
 async def read(request: web.Request, work: Callable[[Connection], Found]) -> Found:
     """Look things up in the database, or answer 503."""
     try:
-        return await request.app[WRITER].read(work)
+        return await request.app[WRITER].show(work)
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
 

@@ -12,7 +12,7 @@ from relay.clock import Clock
 from relay.engine.intake import Intake
 from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.writer import Writer
 from relay.http import alertmanager, api, oncall, ops, outlook, page, pagers, probes, windows
 from relay.http.access import ACCESS, Access

@@ -99,7 +99,7 @@ async def load(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest(text=f"since must be before until, and at most {LONGEST.days} days")
     roster = request.app[RULES].rules.roster
     try:
-        people = await request.app[WRITER].read(lambda found: loads(roster, _pages(found, since, until), since, until))
+        people = await request.app[WRITER].show(lambda found: loads(roster, _pages(found, since, until), since, until))
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
     views = [LoadView.model_validate(load, from_attributes=True) for load in people]

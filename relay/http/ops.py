@@ -57,7 +57,7 @@ def _tell(told: Metrics, backlog: Backlog, now: float) -> None:
 async def reload(request: web.Request) -> web.Response:
     """Take the rule files anew."""
     require(request, "admin")
-    rejected = await asyncio.to_thread(request.app[RULES].reload)
+    rejected = await request.app[RULES].reload()
     if rejected is not None:
         raise web.HTTPUnprocessableEntity(text=f"the rules cannot be used, the last good ones stay:\n\n{rejected}")
     request.app[LOOP].reconsider()

@@ -35,7 +35,7 @@ from relay.engine.metrics import Metrics
 from relay.engine.mirror import Mirror
 from relay.engine.pace import Pace
 from relay.engine.reconcile import Asked, Reconcile
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.schedule_watch import ScheduleWatch
 from relay.engine.sweep import Sweep
 from relay.engine.watchdogs import Watchdogs
@@ -97,7 +97,7 @@ async def serve(settings: Settings, clock: Clock | None = None) -> None:
         gc.set_threshold(MOST_UNREVIEWED)
         log.info("listening", host=service.address[0], port=service.address[1], rules=service.rules.rules.revision)
         while await told.get() == signal.SIGHUP:
-            if await asyncio.to_thread(service.rules.reload) is None:
+            if await service.rules.reload() is None:
                 service.reconsider()
         log.info("stopping")
 
@@ -123,7 +123,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     follow_up = FollowUp(lambda: rules.couriers, writer, lambda: rules.rules, clock, metrics, loop.look)
     sweep = Sweep(settings.retention.ages(), writer, intake, clock, metrics)
     window_watch = WindowWatch(rules, writer, clock, metrics, loop.reconsider)
+    schedule_watch = ScheduleWatch(rules, writer, clock, metrics)
     try:
+        await schedule_watch.begin()
         await window_watch.begin()
         loop.reconsider()  # the files may have changed since the last stop
         async with asyncio.TaskGroup() as tasks:
@@ -133,6 +135,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
                     tasks.create_task(_keep(run))
                     for run in (
                         window_watch.run,
+                        schedule_watch.run,
                         follow_up.run,
                         sweep.run,
                         *_companions(settings, writer, intake, loop, rules, clock, metrics),
@@ -202,10 +205,16 @@ def _why_not(listen: str, error: OSError) -> str:
 
 
 async def _watch(path: Path, rules: RulesInUse, loop: Loop) -> None:
-    """Take the rules anew when their files change, a Kubernetes ConfigMap's included."""
-    async for _ in awatch(path, step=200, debounce=1000, rust_timeout=5000):
-        await asyncio.to_thread(rules.reload)
-        loop.reconsider()
+    """Take the rules anew when their files change, a Kubernetes ConfigMap's included.
+
+    And once the watch stands: what changed between their reading and then has told nobody.
+    """
+    stands = False
+    async for changes in awatch(path, step=200, debounce=1000, rust_timeout=2000, yield_on_timeout=True):
+        if changes or not stands:
+            await rules.reload()
+            loop.reconsider()
+        stands = True
 
 
 def _companions(
@@ -229,7 +238,6 @@ def _companions(
         Reconcile(asked, writer, intake, lambda: rules.rules, clock, metrics, loop.look).run,
         Conditions(dated, writer, lambda: rules.rules, clock, metrics).run,
         Watchdogs(limits, writer, intake, clock).run,
-        ScheduleWatch(rules, writer, clock, metrics).run,
         Mirror({name: one.apis for name, one in asked.items()}, lambda: rules.rules.windows, clock, metrics).run,
         Announcer(lambda: rules.rules.windows, writer, clock, loop.look).run,
         partial(keep_log_short, writer),

@@ -6,9 +6,10 @@ from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import Connection
 
 from relay.config.types import Moment, spell
-from relay.engine.windows import Refused, read_window, refuse_targets
+from relay.engine.windows import Refused, join_windows, read_window, refuse_targets
 from relay.http.access import Caller, require
 from relay.http.alertmanager import CLOCK
 from relay.http.api import LOOP, RULES, WRITER, answer, read_asked
@@ -16,7 +17,7 @@ from relay.http.routes import Route
 from relay.incident.maintenance import Windows
 from relay.incident.window import Window
 from relay.store.failures import StoreUnavailable
-from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, newest_acts, read_acts
+from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, lock_acts, newest_acts, read_acts
 
 AHEAD = timedelta(days=90)
 MOST_OCCASIONS = 5
@@ -115,7 +116,7 @@ async def acts(request: web.Request) -> web.Response:
     """List what people have done."""
     require(request, "viewer")
     try:
-        found = await request.app[WRITER].read(lambda connection: newest_acts(connection, MOST_ACTS))
+        found = await request.app[WRITER].show(lambda connection: newest_acts(connection, MOST_ACTS))
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
     listed = [ActView(at=act.at, by=act.by, name=act.name, kind=act.kind, body=dict(act.body)) for act in found]
@@ -137,7 +138,7 @@ async def add(request: web.Request) -> web.Response:
         raise web.HTTPUnprocessableEntity(text=str(refused)) from None
     there = next((known for known in request.app[RULES].rules.windows if known.name == window.name), None)
     if there is not None:
-        raise web.HTTPConflict(text=f'there is a window "{window.name}" already ({there.place}): choose another name')
+        raise _is_taken(there)
     return await _do(request, window.name, ADDED, caller, body, f"window {window.name} added")
 
 
@@ -162,6 +163,10 @@ async def end(request: web.Request) -> web.Response:
     return await _do(request, name, REMOVED, caller, {}, f"window {name} removed")
 
 
+def _is_taken(there: Window) -> web.HTTPConflict:
+    return web.HTTPConflict(text=f'there is a window "{there.name}" already ({there.place}): choose another name')
+
+
 def _said(window: Window, ends: datetime, *, at_once: bool) -> str:
     if at_once:
         return f"window {window.name} lets go of what it holds"
@@ -173,13 +178,24 @@ async def _do(
     request: web.Request, name: str, kind: str, caller: Caller, body: Mapping[str, Any], said: str
 ) -> web.Response:
     now, rules = request.app[CLOCK].now(), request.app[RULES]
+
+    def work(connection: Connection) -> Window | None:
+        """Write it down, unless it is a window whose name somebody else has given another one meanwhile."""
+        lock_acts(connection)
+        if kind == ADDED:
+            for window in join_windows((), read_acts(connection), {}, now, {}):
+                if window.name == name:
+                    return window
+        append_act(connection, WindowAct(name, kind, caller.name, now, body))
+        return None
+
     try:
-        await request.app[WRITER].transact(
-            lambda connection: append_act(connection, WindowAct(name, kind, caller.name, now, body))
-        )
-        rules.take_acts(await request.app[WRITER].read(read_acts))
+        there = await request.app[WRITER].transact(work)
+        await rules.take_acts(await request.app[WRITER].read(read_acts))
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from None
+    if there is not None:
+        raise _is_taken(there)
     request.app[LOOP].reconsider()
     windows = rules.rules.windows
     window = next((window for window in windows if window.name == name), None)

@@ -27,8 +27,17 @@ class WindowAct:
     id: int = 0
 
 
+def lock_acts(connection: Connection) -> None:
+    """Let nobody else write acts until this transaction ends, so that they are numbered in the order they are kept in.
+
+    On SQLite that is so anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("lock table window_log in share row exclusive mode")
+
+
 def append_act(connection: Connection, act: WindowAct) -> None:
-    """Write down what somebody did."""
+    """Write down what somebody did; `lock_acts` comes first."""
     row = {"name": act.name, "kind": act.kind, "by": act.by, "at": act.at, "body": json.dumps(act.body)}
     connection.execute(insert(tables.window), [row])
 

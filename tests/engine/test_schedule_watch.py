@@ -11,14 +11,14 @@ from playbook import NOON
 from relay.clock import ManualClock
 from relay.engine.metrics import Metrics
 from relay.engine.rehearsal import scratch_database
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.schedule_watch import ScheduleWatch
 from relay.engine.writer import Writer
 from relay.incident.oncall import on_call
 
 RULES = """
 targets: {{hook: {{type: webhook, url_env: HOOK}}}}
-people: {{ada: {{via: hook, email: ada@example.com}}}}
+people: {{ada: {{via: hook, email: ada@example.com}}, bob: {{via: hook, email: bob@example.com}}}}
 schedules: {{s: {{provider: {{type: pagerduty, schedule: P1, api_key_env: KEY, url: "{url}", refresh: 5m}}}}}}
 policies: {{p: {{levels: [{{name: L1, page: [{{schedule: s}}], wait: 1h}}], last_resort: [{{person: ada}}]}}}}
 route: {{policy: p, group_by: [service]}}
@@ -34,7 +34,8 @@ async def watching(tmp_path, monkeypatch):
 
     async def answer(request):
         asked.append(request)
-        now = {"user": {"id": "U", "email": "ada@example.com"}, "start": None, "end": None}
+        who = {"P1": "ada", "P2": "bob"}[request.query["schedule_ids[]"]]
+        now = {"user": {"id": "U", "email": f"{who}@example.com"}, "start": None, "end": None}
         return web.json_response({"oncalls": [now], "more": False})
 
     app = web.Application()
@@ -51,7 +52,16 @@ async def watching(tmp_path, monkeypatch):
                 await watch.look(session)
                 return len(asked), on_call("s", rules.rules.roster, clock.now()).person
 
-            look.clock = clock
+            async def change(before, after):
+                (tmp_path / "all.yaml").write_text((tmp_path / "all.yaml").read_text().replace(before, after))
+                assert await rules.reload() is None
+
+            async def on_call_after_a_start():
+                restarted = RulesInUse(tmp_path, "", {}, clock, metrics)
+                await ScheduleWatch(restarted, writer, clock, metrics).begin()
+                return on_call("s", restarted.rules.roster, clock.now()).person
+
+            look.clock, look.change, look.on_call_after_a_start = clock, change, on_call_after_a_start
             yield look
             writer.close()
 
@@ -69,3 +79,15 @@ async def test_somebody_is_on_call_though_the_clock_is_set(watching, hours):
     asked, person = await watching(seconds=5)
     assert (asked, person) == (2 if hours < 0 else 1, "ada")
     assert await watching(minutes=5) == (asked + 1, "ada")
+
+
+async def test_another_schedule_after_a_reload_is_read_at_once(watching):
+    assert await watching() == (1, "ada")
+    await watching.change("schedule: P1", "schedule: P2")
+    assert await watching(seconds=5) == (2, "bob")
+    assert await watching(minutes=4) == (2, "bob")
+
+
+async def test_what_was_told_is_known_from_a_start_on(watching):
+    await watching()
+    assert await watching.on_call_after_a_start() == "ada"

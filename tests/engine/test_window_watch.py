@@ -11,7 +11,7 @@ from playbook import NOON
 from relay.clock import ManualClock
 from relay.engine.metrics import Metrics
 from relay.engine.rehearsal import scratch_database
-from relay.engine.ruleset import RulesInUse
+from relay.engine.rules_in_use import RulesInUse
 from relay.engine.window_watch import WindowWatch
 from relay.engine.writer import Writer
 
@@ -58,6 +58,11 @@ class Published:
         self.metrics = Metrics()
         self.writers.append(Writer(self.database))
         self.watch = WindowWatch(self.rules, self.writers[-1], self.clock, self.metrics, self._change)
+
+    async def change_address(self, address):
+        written = self._directory / "rules.yaml"
+        written.write_text(written.read_text().replace(f'url: "{self.url}"', address))
+        assert await self.rules.reload() is None
 
     def _change(self):
         self.changed += 1
@@ -185,3 +190,18 @@ async def test_an_address_that_is_a_secret_is_kept_as_a_digest(published, tmp_pa
     published.start("keep", f'url_file: "{tmp_path / "secret"}"')
     await published.watch.remember()
     assert published.open == ["cards"]
+
+
+async def test_a_calendar_that_says_the_same_as_before_moves_nothing(published):
+    await published.look()
+    await published.look(minutes=15)
+    assert (published.asked, published.changed, published.open) == (2, 1, ["cards"])
+
+
+@pytest.mark.parametrize(("answer", "open_", "changed"), [(200, ["cards"], 3), (503, [], 2)])
+async def test_of_another_address_after_a_reload_only_what_it_tells_itself_holds(published, answer, open_, changed):
+    await published.look()
+    published.answer = (answer, published.answer[1])
+    await published.change_address(f'url: "{published.url}?new"')
+    await published.look(seconds=5)
+    assert (published.asked, published.open, published.changed) == (2, open_, changed)

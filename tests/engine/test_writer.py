@@ -131,3 +131,14 @@ async def test_a_closed_one_refuses(tmp_path):
     writer.close()
     with pytest.raises(RuntimeError, match="closed"):
         await writer.transact(noted)
+
+
+async def test_the_engine_does_not_wait_for_what_people_look_up(writer):
+    go_on = threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(6):
+            tasks.create_task(writer.show(lambda connection: go_on.wait(10)))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            assert await writer.read(lambda connection: "seen") == "seen"
+        go_on.set()

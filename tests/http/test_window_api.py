@@ -30,7 +30,7 @@ windows:
 async def relay(tmp_path):
     async with service(tmp_path) as running:
         running.rules.write_text(running.rules.read_text() + IN_FILE)
-        running.running.rules.reload()
+        await running.running.rules.reload()
         yield running
 
 
@@ -182,7 +182,7 @@ async def test_an_end_beyond_the_calendar_is_refused_and_one_that_was_kept_befor
     kept = WindowAct("rack", "amended", "eve", WallClock().now(), {"ends": "9999-12-31T23:59:59+00:00"})
     await relay.running.sweep._writer.transact(lambda connection: append_act(connection, kept))
     assert (await post(relay, "", body(name="other")))[0] == 200  # which takes in all that was kept
-    assert relay.running.rules.reload() is None
+    assert await relay.running.rules.reload() is None
     assert (await post(relay, "/rack/end", {}))[0] == 200
 
 
@@ -207,7 +207,7 @@ async def test_a_window_of_a_rule_file_that_is_not_open_is_changed_there(relay):
     times = f"starts: {ahead:%Y-%m-%dT%H:%M}, duration: 1h"
     move = f"  - {{name: move, reason: r, owner: o, zone: UTC, {times}, matchers: [rack=r1]}}\n"
     relay.rules.write_text(relay.rules.read_text() + move)
-    relay.running.rules.reload()
+    await relay.running.rules.reload()
     line = len(relay.rules.read_text().splitlines())
     status, said = await post(relay, "/move/end", {})
     assert status == 409
@@ -250,3 +250,11 @@ async def test_the_command_line(relay):
     assert (await say("add", "never", "-m", "a=b", *told, "--for", "2h", "--until", until)).exit_code == 2
     past = await say("add", "never", "-m", "a=b", *told, "--from", "2020-01-01T00:00", "--for", "1h")
     assert "this time is over" in past.output
+
+
+async def test_of_two_windows_of_one_name_one_is_refused(relay):
+    answers = await asyncio.gather(*(post(relay, "", body(matchers=[f"service={n}"])) for n in range(4)))
+    assert sorted(status for status, _ in answers) == [200, 409, 409, 409]
+    [(_, said)] = [one for one in answers if one[0] == 200]
+    _, listed = await relay.ask("GET", "/api/v1/windows", role="viewer")
+    assert [one["matchers"] for one in listed["windows"] if one["name"] == "rack"] == [said["window"]["matchers"]]
