@@ -78,6 +78,8 @@ class Loop:
         self._nudge_at = 0.0
         """When that is: uvloop's handles of short times do not tell."""
         self._reconsider = False
+        self._again = frozenset[str]()
+        """Incidents that another replica held when they were to be looked at again."""
         self._alone = writer.database.writers == 1
         """Whether it shares its database with no other: else that one's deadlines would be moved as well."""
         self._first_alone = self._alone
@@ -196,8 +198,8 @@ class Loop:
 
     def _beginning(self, now: datetime) -> Callable[[Connection], None]:
         """What a turn begins with, until one is kept."""
-        first, reconsider = self._first_alone, self._reconsider
-        self._reconsider = False
+        first, again = self._first_alone, None if self._reconsider else self._again
+        self._reconsider, self._again = False, frozenset()
         if self._alone and (back := self._steps.back()):
             self._set_back += back
             self._metrics.clock_set_back.inc()
@@ -209,8 +211,8 @@ class Loop:
                 Outbox(connection).release_all(now)
             if set_back:
                 bring_forward(connection, set_back, now)
-            if reconsider:
-                Incidents(connection).look_again(now)
+            if again is None or again:
+                self._again = Incidents(connection).look_again(now, again)
 
         return begin
 

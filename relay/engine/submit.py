@@ -77,6 +77,7 @@ def miss(transaction: Transaction, id_: str, beside: str, rules: Rules, now: dat
         log.exception("a deadline cannot be decided: it is tried again in a minute", incident=id_)
         transaction.incidents.defer(id_, now + SICK_FOR)
         return
+    transaction.incidents.looked_at(id_)
     for decision in decisions:
         transaction.keep(decision, now)
 

@@ -1,7 +1,7 @@
 """Incidents, their alerts and their timelines, as one transaction sees and changes them."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,8 @@ from relay.store.tables import EPOCH
 
 log = structlog.get_logger()
 
+_LOOKED_AT = ("held", "triggered")
+"""Phases in which windows matter."""
 CHUNK = 5_000
 """Keys in one statement; SQLite takes 32,766 parameters."""
 
@@ -100,6 +102,16 @@ class _File:
     changed: bool = False
     """Whether its state changed, and not only its timeline."""
     with_alerts: bool = True
+    look_at: int | None = None
+    """When it is to be looked at again, where that is before its own deadlines: only a look may forget that."""
+
+    @property
+    def wake_at(self) -> int | None:
+        """When something is to be done about it."""
+        own = moment(self.incident.wake_at)
+        if self.look_at is None or self.incident.phase not in _LOOKED_AT:
+            return own
+        return self.look_at if own is None else min(own, self.look_at)
 
 
 @dataclass(slots=True)
@@ -176,9 +188,10 @@ class Incidents:
                 log.exception("an incident cannot be read", incident=row.id)
                 self._unreadable.add(row.id)
                 continue
-            self._files[row.id] = _File(
-                incident, row.number, row.group_key, row.entries, bytes(row.head), with_alerts=alerts
-            )
+            file = _File(incident, row.number, row.group_key, row.entries, bytes(row.head), with_alerts=alerts)
+            if row.wake_at is not None and row.wake_at != file.wake_at:
+                file.look_at = row.wake_at
+            self._files[row.id] = file
         if alerts:
             self._attach_alerts([row.id for row in rows if row.phase != "closed" and row.id in self._files])
 
@@ -239,11 +252,24 @@ class Incidents:
             if isinstance(event, AlertsResolved):
                 self._ended |= {_text(key): now for key in event.keys}
 
-    def look_again(self, now: datetime) -> None:
-        """Let every incident be woken that is held, or may have to be: the windows may have changed."""
+    def look_again(self, now: datetime, only: Collection[str] | None = None) -> frozenset[str]:
+        """Let every incident be woken that is held, or may have to be: the windows may have changed. Or `only` some.
+
+        Gives those that another replica holds just now: nobody waits for it, and they are to be looked at later.
+        """
         row = tables.incident.c
-        waits = row.phase.in_(("held", "triggered"))
-        self.connection.execute(update(tables.incident).where(waits).values(wake_at=now))
+        waits = select(row.id).where(row.phase.in_(_LOOKED_AT))
+        if only is not None:
+            waits = waits.where(row.id.in_(only))
+        free = list(self.connection.execute(waits.with_for_update(skip_locked=True)).scalars())
+        for start in range(0, len(free), CHUNK):
+            chosen = row.id.in_(free[start : start + CHUNK])
+            self.connection.execute(update(tables.incident).where(chosen).values(wake_at=now))
+        return frozenset(self.connection.execute(waits).scalars()) - set(free)
+
+    def looked_at(self, id_: str) -> None:
+        """Forget that an incident was to be looked at again."""
+        self._files[id_].look_at = None
 
     def defer(self, id_: str, until: datetime) -> None:
         """Leave an incident alone until a time, whatever its deadlines say."""
@@ -341,7 +367,7 @@ def _row(file: _File) -> dict[str, Any]:
     row = {
         "phase": incident.phase,
         "severity": incident.severity,
-        "wake_at": moment(incident.wake_at),
+        "wake_at": file.wake_at,
         "entries": file.entries,
         "head": file.head,
         "state": write_incident(incident),
