@@ -18,7 +18,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from relay.config.complaints import Complaint, Rejected, complain, unreadable
+from relay.config.complaints import Complaint, Rejected, complain, suggest, unreadable
 from relay.config.document import Document, Place, Unreadable, read
 from relay.config.secrets import SecretMissing, one_place_each, read_secret, secrets_of
 from relay.config.types import Duration, at_least
@@ -269,6 +269,17 @@ class Settings(BaseSettings):
         """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    def mistaken_targets(self, types: Mapping[str, str]) -> Iterator[str]:
+        """Say what is wrong with targets that the settings name; `types` are those of the rules' targets, by name."""
+        for name, pager in self.pagers.items():
+            of_its_type = [target for target, type_ in types.items() if type_ == pager.type]
+            for target in pager.targets:
+                if target not in types:
+                    said = f'there is no target "{target}": {suggest(target, of_its_type)}'
+                    yield f"pagers.{name}.targets: {said}"
+                elif types[target] != pager.type:
+                    yield f'pagers.{name}.targets: "{target}" is a target of the type {types[target]}, no {pager.type}'
 
     def check_secrets(self) -> None:
         """Read every secret that is named. Raises `SecretMissing` with all that are missing, each with its setting."""

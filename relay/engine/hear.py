@@ -43,7 +43,7 @@ def hear(
         if incident is None or ring is None or incident.phase not in RINGING:
             continue
         if not speaks_of(ring.target):
-            log.warning("news of a page that another pager has", incident=incident.id, target=ring.target, by=one.by)
+            log.warning("news of a page that its pager may not speak of", target=ring.target, incident=id_, by=one.by)
             continue
         log.info("news of a page", incident=incident.id, target=ring.target, what=one.what)
         if one.what != "acknowledged":

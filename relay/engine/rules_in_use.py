@@ -4,7 +4,7 @@ They change one change at a time, on the event loop; what takes long is read in 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +28,22 @@ class RulesInUse:
     """The last good rules. A reload that fails leaves them as they are."""
 
     def __init__(
-        self, path: Path, link_base: str, extra: Mapping[str, Courier], clock: Clock, metrics: Metrics
+        self,
+        path: Path,
+        link_base: str,
+        extra: Mapping[str, Courier],
+        clock: Clock,
+        metrics: Metrics,
+        mistaken: Callable[[Mapping[str, str]], Iterable[str]] = lambda types: (),
     ) -> None:
+        """`mistaken` says what is wrong with targets that others name, given the types of all there are."""
         self.path = path
         """Where the rule files are."""
         self._link_base = link_base
         self._extra = extra
         self._clock = clock
         self._metrics = metrics
+        self._mistaken = mistaken
         self._changing = asyncio.Lock()
         self._acts: Sequence[WindowAct] = ()
         self._calendars: Mapping[str, str] = {}
@@ -131,3 +139,5 @@ class RulesInUse:
         self._metrics.reload_at.set(self._clock.now().timestamp())
         for warning in self._ruleset.warnings:
             log.warning("rules", warning=f"{warning.place}: {warning.problem}: {warning.advice}")
+        for said in self._mistaken(self.types()):
+            log.warning("settings", warning=said)

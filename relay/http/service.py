@@ -116,7 +116,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Running]:
     metrics = Metrics()
     metrics.know(sources=settings.sources)
     access, pagers = read_access(settings), read_pagers(settings)
-    rules = RulesInUse(settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics)
+    rules = RulesInUse(
+        settings.rules, settings.external_url, _of_settings(settings, clock), clock, metrics, settings.mistaken_targets
+    )
     writer = Writer(open_database(settings.database_url()))
     intake, dispatch = Intake(), Dispatch(lambda: rules.couriers, Pace(rules.limits, time.monotonic), clock, metrics)
     loop = Loop(writer, intake, dispatch, lambda: rules.rules, clock, metrics)

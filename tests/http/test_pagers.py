@@ -105,6 +105,16 @@ async def test_a_name_that_cannot_be_kept_stops_nothing(relay, name):
     assert (await reached(relay, "acknowledged"))[-1].startswith("acknowledged by ")
 
 
+async def test_a_name_of_no_target_of_its_type_is_told_at_the_start_and_at_each_reload(tmp_path, vendor, capfd):
+    (tmp_path / "hooks").write_text(SECRETS[1])
+    named = {"ours": PagerSettings(type="pagerduty", webhook_secret_file=str(tmp_path / "hooks"), targets=("pd-adda",))}
+    complaint = 'pagers.ours.targets: there is no target "pd-adda": did you mean "pd-ada"?'
+    async with service(tmp_path, vendor.url, pagers=named) as running:
+        assert capfd.readouterr().err.count(complaint) == 1
+        assert await running.running.rules.reload() is None
+        assert capfd.readouterr().err.count(complaint) == 1
+
+
 @pytest.mark.parametrize("other", [("pd-else",), ("pd-gone", "PD-ADA")])
 async def test_one_pagers_secret_moves_no_page_of_another_account(tmp_path, vendor, other):
     (tmp_path / "hooks").write_text(SECRETS[1])
