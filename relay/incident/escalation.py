@@ -31,7 +31,7 @@ from relay.incident.fallback import answered, is_instead, stands_in
 from relay.incident.holding import paused
 from relay.incident.incident import Incident
 from relay.incident.maintenance import Windows
-from relay.incident.oncall import Roster, reach
+from relay.incident.oncall import Reached, Roster, reach
 from relay.incident.plan import Jump, Plan, Recipient, Ring
 from relay.incident.policy import ACKNOWLEDGEMENT, AFTER, LAST_RESORT
 from relay.incident.severity import LEAST, spell_level
@@ -220,22 +220,26 @@ def _asking(incident: Incident) -> list[str]:
 def _ring(
     step: int, round_: int, incident: Incident, plan: Plan, roster: Roster, now: datetime, why: str = ""
 ) -> Iterator[Event | Effect]:
-    """Ring everybody a level names; say so when that is nobody. The first level needs no jump to be rung."""
+    """Ring everybody a level names, once; say so when that is nobody. The first level needs no jump to be rung."""
     name = _level_name(plan, step)
     recipients = plan.levels[step].page if step < len(plan.levels) else _last_resort(plan, roster)
     nobody: list[str] = []
-    keys: list[str] = []
+    whom_why: dict[tuple[str, str, str], tuple[Recipient, Reached, list[str]]] = {}
     for recipient in recipients:
         found = reach(recipient, roster, now, always=name == LAST_RESORT)
         if isinstance(found, str):
             nobody.append(found)
             continue
+        called = (found.key, found.target, found.user)
+        whom_why.setdefault(called, (recipient, found, []))[2].append(found.because)
+    keys: list[str] = []
+    for recipient, found, reasons in whom_why.values():
         key = f"{_prefix(incident)}{round_}/{name}/{recipient.name}"
         keys.append(key)
         if (same := keys.count(key)) > 1:  # one person through two targets, or a rotation called as a person
             key = f"{key}#{same}"
         whom = f"{recipient.kind} {recipient.name}"
-        because = f"{name} of {plan.policy}: {found.because}" + (f"; {why}" if why and step else "")
+        because = f"{name} of {plan.policy}: {', and '.join(reasons)}" + (f"; {why}" if why and step else "")
         yield Paged(Ring(name, found.target, key, whom, round_, step, found.person, found.user, because))
     if len(nobody) == len(recipients):
         yield LevelPassed(name, "; ".join(nobody), round_, step)

@@ -75,7 +75,7 @@ def levels(policy: Policy) -> Iterator[tuple[str, tuple[Recipient, ...]]]:
 
 def _level(policy: str, level: str, recipients: tuple[Recipient, ...], roster: Roster, now: datetime) -> LevelDuty:
     found = [reach(recipient, roster, now, always=level == LAST_RESORT) for recipient in recipients]
-    rings = tuple(_spell(one) for one in found if isinstance(one, Reached))
+    rings = tuple(dict.fromkeys(_spell(one) for one in found if isinstance(one, Reached)))
     return LevelDuty(policy, level, rings, tuple(one for one in found if isinstance(one, str)))
 
 

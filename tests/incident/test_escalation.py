@@ -131,6 +131,19 @@ def test_a_level_that_resolves_to_nobody_is_passed_at_once_with_the_reason():
     story.paged("L3:pd-chen")
 
 
+def test_somebody_whom_a_level_means_twice_is_rung_once_for_both_reasons():
+    twice = RULES.replace("page: [{rotation: first}]", "page: [{rotation: first}, {person: bob}, {person: ada}]")
+    story = Playbook(rules(twice)).fires().paged("L1:pd-ada", "L1:pd-bob")
+    first, _ = [event.ring for _, event in story.story.happened if isinstance(event, Paged)]
+    assert first.key == "INC-1/1.0/L1/first"
+    assert first.because == "L1 of payments: Ada is on call in first (rules.yaml:6), and Ada named by the policy"
+
+
+def test_somebody_is_rung_through_two_targets_where_a_level_says_both():
+    both = RULES.replace("page: [{rotation: first}]", "page: [{person: ada}, {person: ada, via: pd-noc}]")
+    Playbook(rules(both)).fires().paged("L1:pd-ada", "L1:pd-noc")
+
+
 def test_when_no_level_resolves_to_anybody_the_last_resort_rings_at_once():
     text = """
 people: {ada: {via: pd-ada}}
