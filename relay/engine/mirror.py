@@ -47,19 +47,22 @@ class Mirror:
         """Sources that may have silences of ours."""
 
     async def run(self) -> None:
-        """Keep them in step until cancelled."""
+        """Keep them in step until cancelled, each source by itself: none waits for another that does not answer."""
         self._left = set(self._sources)
-        async with aiohttp.ClientSession() as session:
-            while True:
-                await self.look(session)
-                await asyncio.sleep(EVERY)
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+            for name in self._sources:
+                tasks.create_task(self._follow(name, session))
 
-    async def look(self, session: aiohttp.ClientSession) -> None:
-        """Look once; a source is asked only where there is, or may be, something to keep in step."""
+    async def _follow(self, name: str, session: aiohttp.ClientSession) -> None:
+        while True:
+            await self.look(name, session)
+            await asyncio.sleep(EVERY)
+
+    async def look(self, name: str, session: aiohttp.ClientSession) -> None:
+        """Look once at a source; it is asked only where there is, or may be, something to keep in step."""
         wanted = wanted_silences(self._windows(), self._clock.now())
-        for name, cluster in self._sources.items():
-            if wanted or name in self._left:
-                await self._keep(name, cluster, wanted, session)
+        if wanted or name in self._left:
+            await self._keep(name, self._sources[name], wanted, session)
 
     async def _keep(
         self, name: str, cluster: Sequence[AlertmanagerApi], wanted: Sequence[Silence], session: aiohttp.ClientSession

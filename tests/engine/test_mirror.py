@@ -1,5 +1,6 @@
 """Windows that are mirrored into a real Alertmanager; and its matchers held against ours."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -83,6 +84,30 @@ def test_what_alertmanager_cannot_know_is_refused_with_mirror(more):
         windows(more=f"mirror: true, {more}")
 
 
+class Fake:
+    """An Alertmanager that remembers what it is asked for; or never answers."""
+
+    def __init__(self, hangs=False):
+        self.hangs, self.made = hangs, asyncio.Queue()
+
+    async def silences(self, session):
+        if self.hangs:
+            await asyncio.Event().wait()
+        return []
+
+    async def silence(self, silence, session):
+        await self.made.put(silence)
+
+
+async def test_a_source_that_does_not_answer_keeps_no_other_from_being_silenced():
+    well = Fake()
+    mirror = Mirror({"hangs": [Fake(hangs=True)], "well": [well]}, windows, ManualClock(NOON), Metrics())
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(mirror.run())
+        assert (await well.made.get()).by == "Relay, window w"
+        running.cancel()
+
+
 @pytest.fixture
 async def real(tmp_path):
     program = need(["prometheus-alertmanager"], print)["prometheus-alertmanager"]
@@ -108,19 +133,19 @@ async def test_a_real_alertmanager_is_silent_as_long_as_the_window_is_open(real)
     async def silences():
         return sorted(await api.silences(session), key=str)
 
-    await mirror.look(session)
+    await mirror.look("prod", session)
     one, other = await silences()
     assert {one.by, other.by} == {"Relay, window w"}
     assert {len(one.matchers), len(other.matchers)} == {1, 2}
     assert "a switch" in one.comment
-    await mirror.look(session)
+    await mirror.look("prod", session)
     assert await silences() == [one, other]
     current[0] = extended
-    await mirror.look(session)
+    await mirror.look("prod", session)
     assert all(abs(silence.ends - now - timedelta(hours=2)) < timedelta(seconds=1) for silence in await silences())
     assert len(await silences()) == 2
     current[0] = Windows()
-    await mirror.look(session)
+    await mirror.look("prod", session)
     assert await silences() == []
 
 
