@@ -80,8 +80,14 @@ def extend(name: str, until: str | None, span: str | None, url: str, token_file:
     """Let an open window end later; that of a rule file, too."""
     if (until is None) == (span is None):
         raise click.UsageError("say either --until or --by")
-    remote = Remote(url, token_file)
-    ends = read_moment(until) if until else _end_of(remote, name) + read_span(span or "")
+    remote, asked = Remote(url, token_file), read_moment(until) if until else None
+    planned = _end_of(remote, name)
+    if asked and asked <= planned:
+        raise click.UsageError(
+            f'window "{name}" is open until {_time(planned.isoformat())} already, and this is not later: '
+            "relay window end ends it now"
+        )
+    ends = asked or planned + read_span(span or "")
     _say(remote.post(_end_path(name), {"ends": ends.isoformat()}), output)
 
 

@@ -151,8 +151,8 @@ async def end(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(text=f'there is no window "{name}"')
     if occasion := window.open_occasion(now):
         ends = asked.ends or now
-        if ends <= occasion.starts:
-            raise web.HTTPUnprocessableEntity(text="a window cannot end before it has begun")
+        if ends < now:
+            raise web.HTTPUnprocessableEntity(text="this time is over: leave it out to end the window now")
         at_once = asked.ends is None and occasion.ends <= now
         body = {"ends": ends.isoformat(), **({"at_once": True} if at_once else {})}
         return await _do(request, name, AMENDED, caller, body, _said(window, ends, at_once=at_once))
