@@ -36,7 +36,7 @@ def lint_windows(windows: Iterable[Window], now: datetime) -> Iterator[Found]:
 
 def _times(window: Window, now: datetime) -> Iterator[Found]:
     coming = window.occasions(now, now + AHEAD)
-    if window.calendar is None and not coming:
+    if window.calendar is None and not window.opens_after(now):
         yield (window.place, f'window "{window.name}" does not open any more', "remove it")
     longest = max((occasion.ends - occasion.starts for occasion in coming), default=timedelta())
     if longest > LONG and not window.never_suppress and window.mode == "enforce":

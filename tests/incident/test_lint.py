@@ -27,6 +27,9 @@ def test_sound_rules_are_not_complained_of():
         "cron: '0 2 * * 1-5', duration: 1h, except: [2026-12-04, '2026-12-07T02:00']",
         f"{WEEKLY}, starts: 2026-12-01, also: [2026-12-02]",
         "cron: '0 */2 * * *', duration: 1h",
+        "cron: '0 2 29 2 *', duration: 1h",
+        "starts: '2028-02-29T02:00', duration: 1h, rrule: FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29",
+        "starts: 2031-01-01, ends: 2031-01-02, never_suppress: [SEV-1]",
     ],
 )
 def test_sound_windows_are_not_complained_of(times):
