@@ -56,7 +56,8 @@ class Catalog:
             return alert
         _, service = found
         more = {"service_owner": service.owner, "service_tier": str(service.tier or "")}
-        return replace(alert, labels={**{name: text for name, text in more.items() if text}, **alert.labels})
+        missing = {name: text for name, text in more.items() if text and name not in alert.labels}
+        return replace(alert, labels={**alert.labels, **missing})  # its own first: one may have to be its name
 
 
 def lines(name: str, service: Service) -> Iterator[str]:

@@ -5,6 +5,7 @@ from playbook import Playbook, an_alert, rules
 from world import World, told
 
 from relay.engine.rehearsal import scratch_database
+from relay.incident.alert import Alert
 from relay.incident.effects import Page
 
 SERVICES = """
@@ -39,6 +40,11 @@ def test_an_alert_s_own_labels_count_more():
     assert (alert.labels["service_owner"], alert.labels["service_tier"]) == ("somebody", "1")
     unknown = an_alert(service="search")
     assert catalogued().services.enrich(unknown) is unknown
+
+
+def test_an_alert_without_a_name_is_named_after_a_label_of_its_own_and_not_after_its_owner():
+    alert = Alert("prod", "0", {"instance": "web-1", "service": "checkout"})
+    assert catalogued().services.enrich(alert).name == alert.name == "web-1"
 
 
 def test_a_page_says_what_is_known_of_the_service_and_links_it():
