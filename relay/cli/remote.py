@@ -90,6 +90,8 @@ def read_token(token_file: Path | None) -> str:
     except ValueError:
         token = "\0"
     token = token.strip()
+    if token_file and not token:
+        raise click.UsageError(f"{place} is empty")
     if not token.isascii() or not token.isprintable():
         raise click.UsageError(f"{place} holds no token: there are characters in it that none has")
     return token

@@ -89,6 +89,13 @@ def test_a_token_that_can_be_none_is_refused_in_words(tmp_path):
         assert (said.exit_code, "holds no token" in said.output) == (2, True)
 
 
+def test_an_empty_token_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "token").write_text("\n")
+    words = ["incident", "list", "--token-file", str(tmp_path / "token")]
+    said = CliRunner().invoke(main, words, env={"RELAY_TOKEN": "x"}, catch_exceptions=False)
+    assert (said.exit_code, f"the token file {tmp_path / 'token'} is empty" in said.output) == (2, True)
+
+
 async def test_people_act_in_words(relay):
     say = on(relay)
     for words, said in [
