@@ -1,6 +1,8 @@
 """Asking the running service over its API."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +44,13 @@ class Remote:
 
     def get(self, path: str, **query: Any) -> Any:
         """Look something up."""
-        return self._ask("GET", path, params={k: v for k, v in query.items() if v is not None})
+        params = {k: as_utf8(v) if isinstance(v, str) else v for k, v in query.items() if v is not None}
+        return self._ask("GET", path, params=params)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Let something happen."""
-        return self._ask("POST", path, json=body)
+        said = as_utf8(json.dumps(body, ensure_ascii=False)).encode()
+        return self._ask("POST", path, data=said, headers={"Content-Type": "application/json"})
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
@@ -78,6 +82,11 @@ class Remote:
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def as_utf8(text: str) -> str:
+    """Put U+FFFD for what the command line had in another encoding: an acknowledgement is taken, whatever its note."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def read_token(token_file: Path | None) -> str:

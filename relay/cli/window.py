@@ -9,7 +9,7 @@ import click
 
 from relay.cli.explain import read_moment, read_span
 from relay.cli.output import as_json, output_option, say, say_table
-from relay.cli.remote import Remote, remote_options
+from relay.cli.remote import Remote, as_utf8, remote_options
 from relay.clock import WallClock
 
 
@@ -121,7 +121,7 @@ def _end_of(remote: Remote, name: str) -> datetime:
 
 
 def _end_path(name: str) -> str:
-    return f"/api/v1/windows/{quote(name, safe='')}/end"
+    return f"/api/v1/windows/{quote(as_utf8(name), safe='')}/end"
 
 
 def _row(row: Any) -> tuple[str, ...]:

@@ -96,6 +96,17 @@ def test_an_empty_token_file_is_said_to_be_empty(tmp_path):
     assert (said.exit_code, f"the token file {tmp_path / 'token'} is empty" in said.output) == (2, True)
 
 
+async def test_a_note_in_another_encoding_does_not_keep_an_acknowledgement_from_being_taken(relay):
+    """A terminal that writes Latin-1 gives Python what no UTF-8 can hold."""
+    said = await on(relay)("incident", "ack", "1", "--note", "caf\udce9 is dow\udc6e")
+    assert (said.exit_code, said.output) == (0, "INC-1: acknowledged by responder\n")
+    assert "responder: caf\ufffd is dow\ufffd" in (await on(relay)("incident", "show", "1")).output
+    said = await on(relay)("window", "end", "caf\udce9")
+    assert (said.exit_code, said.output) == (2, 'there is no window "caf\ufffd"\n')
+    said = await on(relay)("incident", "list", "--phase", "caf\udce9")
+    assert (said.exit_code, "caf\ufffd" in said.output) == (2, True)
+
+
 async def test_people_act_in_words(relay):
     say = on(relay)
     for words, said in [
