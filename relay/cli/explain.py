@@ -15,7 +15,7 @@ from relay.cli.output import as_json, output_option, say
 from relay.cli.parameters import incident_id, moment
 from relay.cli.remote import Remote, remote_options
 from relay.clock import WallClock
-from relay.config.complaints import Rejected
+from relay.config.complaints import Rejected, suggest
 from relay.config.matchers import parse_selector
 from relay.config.types import duration, spell
 from relay.engine.ruleset import load
@@ -62,7 +62,7 @@ def explain(
         click.echo(str(rejected), err=True)
         sys.exit(1)
     labels = _labels(what)
-    known = {name: _number(value) for name, value in _pairs(facts, "a fact").items()}
+    known = _facts(facts, ruleset.rules)
     explained = _explain(ruleset.rules, labels, read_moment(at), known, read_span(span))
     if output == "json":
         return as_json(explained)
@@ -162,6 +162,13 @@ def _pairs(texts: tuple[str, ...], what: str) -> dict[str, str]:
             raise click.UsageError(f'"{text}" is not {what}: write name=value')
         pairs[name] = value.strip('"')
     return pairs
+
+
+def _facts(texts: tuple[str, ...], rules: Rules) -> dict[str, float]:
+    facts = {name: _number(value) for name, value in _pairs(texts, "a fact").items()}
+    if wrong := next((name for name in facts if name not in rules.scale.facts), None):
+        raise click.UsageError(f'there is no fact "{wrong}": {suggest(wrong, rules.scale.facts)}')
+    return facts
 
 
 def _number(text: str) -> float:

@@ -315,6 +315,18 @@ class TestExplain:
         assert said.exit_code == 2
         assert complaint in said.output
 
+    def test_a_fact_that_is_misspelt_is_no_fact(self, rules):
+        none = 'there is no fact "eror_ratio": there is none to choose from yet'
+        said = self.explain(rules, "service=shop", "--fact", "eror_ratio=0.9")
+        assert (said.exit_code, none in said.output) == (2, True)
+        rules.write_text(rules.read_text() + "facts: {error_ratio: {promql: up}, users: {promql: up}}\n")
+        said = self.explain(rules, "service=shop", "--fact", "users=3", "--fact", "eror_ratio=0.9")
+        assert (said.exit_code, 'there is no fact "eror_ratio": did you mean "error_ratio"?' in said.output) == (
+            2,
+            True,
+        )
+        assert self.explain(rules, "service=shop", "--fact", "error_ratio=0.9").exit_code == 0
+
     def test_broken_rules_are_told_as_check_tells_them(self, tmp_path):
         path = tmp_path / "rules.yaml"
         path.write_text("route: 5\n")
