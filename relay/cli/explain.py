@@ -29,6 +29,9 @@ from relay.incident.triage import is_watchdog, place
 
 Value = TypeVar("Value")
 
+LONGEST = timedelta(days=7)
+"""How far an alert is followed: what it takes grows with the square."""
+
 
 @click.command()
 @click.argument("what", nargs=-1, required=True)
@@ -63,7 +66,7 @@ def explain(
         sys.exit(1)
     labels = _labels(what)
     known = _facts(facts, ruleset.rules)
-    explained = _explain(ruleset.rules, labels, read_moment(at), known, read_span(span))
+    explained = _explain(ruleset.rules, labels, read_moment(at), known, _ahead(span))
     if output == "json":
         return as_json(explained)
     for line in explained["because"]:
@@ -169,6 +172,13 @@ def _facts(texts: tuple[str, ...], rules: Rules) -> dict[str, float]:
     if wrong := next((name for name in facts if name not in rules.scale.facts), None):
         raise click.UsageError(f'there is no fact "{wrong}": {suggest(wrong, rules.scale.facts)}')
     return facts
+
+
+def _ahead(text: str) -> timedelta:
+    span = read_span(text)
+    if span > LONGEST:
+        raise click.UsageError(f"--for can be at most {spell(LONGEST)}")
+    return span
 
 
 def _number(text: str) -> float:

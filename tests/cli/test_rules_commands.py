@@ -306,6 +306,7 @@ class TestExplain:
             (["a=b", "--fact", "x=many"], '"many" is not a number'),
             (["a=b", "--fact", "x"], '"x" is not a fact: write name=value'),
             (["a=b", "--fact", "x=inf"], '"inf" is taken as unknown, as Relay takes it from Prometheus'),
+            (["a=b", "--for", "3650d"], "--for can be at most 7d"),
             (["a=b", "--for", "1 fortnight"], "write a duration such as 30s, 5m, 1h30m or 2d"),
             ([], "Missing argument"),
         ],
