@@ -10,7 +10,6 @@ import click
 from relay.cli.explain import read_moment, read_span
 from relay.cli.output import as_json, output_option, say, say_table
 from relay.cli.remote import Remote, as_utf8, remote_options
-from relay.clock import WallClock
 
 
 @click.group()
@@ -125,14 +124,12 @@ def _end_path(name: str) -> str:
 
 
 def _row(row: Any) -> tuple[str, ...]:
-    now = WallClock().now()
-    coming = [o for o in row["occasions"] if datetime.fromisoformat(o["starts"]) > now]
     covers = " or ".join(", ".join(one) for one in row["matchers"])
     shadow = " (shadow)" if row["mode"] == "shadow" else ""
     return (
         row["name"] + shadow,
         f"until {_time(row['open_until'])}" if row["open_until"] else "-",
-        _time(coming[0]["starts"]) if coming else "-",
+        _time(row["next"]["starts"]) if row["next"] else "over" if row["over"] else "-",
         row["owner"],
         row["place"],
         covers,

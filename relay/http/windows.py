@@ -47,6 +47,10 @@ class WindowView(BaseModel):
     """When the time that it is open at ends; in its grace, when it has ended."""
     occasions: list[OccasionView]
     """The open and the next times, of the next 90 days."""
+    next: OccasionView | None
+    """The next time that it opens, also where that is later than in 90 days; within ten years."""
+    over: bool
+    """Whether it opens no more; of a calendar nobody knows."""
 
 
 class WindowList(BaseModel):
@@ -108,8 +112,13 @@ async def list_(request: web.Request) -> web.Response:
     require(request, "viewer")
     windows, now = request.app[RULES].rules.windows, request.app[CLOCK].now()
     views = [_view(window, windows, now) for window in windows]
-    views.sort(key=lambda view: (view.open_until is None, view.occasions[0].starts if view.occasions else now + AHEAD))
+    views.sort(key=lambda view: _order(view, now))
     return answer(WindowList(windows=views))
+
+
+def _order(view: WindowView, now: datetime) -> tuple[bool, bool, bool, datetime]:
+    """Those that are open come first, then those that open next; what is over comes last."""
+    return view.open_until is None, view.over, view.next is None, view.next.starts if view.next else now
 
 
 async def acts(request: web.Request) -> web.Response:
@@ -204,7 +213,7 @@ async def _do(
 
 def _view(window: Window, windows: Windows, now: datetime) -> WindowView:
     open_until = next((until for one, until in windows.open(now) if one is window), None)
-    occasion = window.open_occasion(now)
+    occasion, coming = window.open_occasion(now), window.next_occasion(now)
     return WindowView(
         name=window.name,
         reason=window.reason,
@@ -218,6 +227,8 @@ def _view(window: Window, windows: Windows, now: datetime) -> WindowView:
             OccasionView(starts=starts, ends=ends)
             for starts, ends in window.occasions(now, now + AHEAD)[:MOST_OCCASIONS]
         ],
+        next=OccasionView(starts=coming.starts, ends=coming.ends) if coming else None,
+        over=not (occasion or coming or window.calendar),
     )
 
 

@@ -19,6 +19,7 @@ LONGEST = timedelta(days=31)
 """How long one time of what comes round may last."""
 
 _AHEAD = timedelta(days=3660)
+_NEXT = (timedelta(days=2), timedelta(days=40), timedelta(days=400), _AHEAD)
 _MOMENT = timedelta(microseconds=1)
 
 MatcherSet = Annotated[tuple[OneMatcher, ...], Field(min_length=1)]
@@ -234,6 +235,14 @@ class Window(Placed):
     def opens_after(self, moment: datetime) -> bool:
         """Whether it is open at any time after a moment, within ten years."""
         return any(True for one in self._series for _ in one.between(moment, moment + _AHEAD))
+
+    def next_occasion(self, now: datetime) -> Occasion | None:
+        """The next time that it opens, within ten years."""
+        for ahead in _NEXT:  # most come round soon: what ten years bring is asked of few
+            found = (o for one in self._series for o in one.between(now, now + ahead) if o.starts > now)
+            if first := min(found, default=None):
+                return first
+        return None
 
     def idle_dates(self) -> Iterator[tuple[str, str]]:
         """Dates that are written, and do nothing; each with what to do about it."""

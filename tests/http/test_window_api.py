@@ -266,6 +266,35 @@ async def test_the_command_line(relay):
     assert "this time is over" in past.output
 
 
+async def test_a_window_that_is_far_ahead_and_one_that_is_over_are_told_apart(relay):
+    opens = WallClock().now().replace(microsecond=0) + timedelta(days=500)
+    far = {"starts": opens.isoformat(), "ends": (opens + timedelta(hours=1)).isoformat()}
+    await post(relay, "", body(name="far", matchers=["a=b"], **far))
+    await post(relay, "", body(name="past", matchers=["a=c"]))
+    await post(relay, "/past/end", {})
+    await post(relay, "", body(name="open", matchers=["a=d"]))
+    psp = "  - {name: psp, reason: r, owner: o, zone: UTC, calendar: {url: 'http://127.0.0.1:9/x'}, matchers: [a=e]}\n"
+    relay.rules.write_text(relay.rules.read_text() + psp)
+    await relay.running.rules.reload()
+    _, listed = await relay.ask("GET", "/api/v1/windows", role="viewer")
+    listed = [window for window in listed["windows"] if window["name"] != "nightly"]
+    assert [(window["name"], window["over"]) for window in listed] == [
+        ("open", False),
+        ("far", False),
+        ("psp", False),
+        ("past", True),
+    ]
+    assert listed[1]["next"]["starts"] == f"{opens:%Y-%m-%dT%H:%M:%SZ}"
+    environment = {"RELAY_URL": f"http://127.0.0.1:{relay.running.address[1]}", "RELAY_TOKEN": TOKENS["viewer"]}
+    shown = await asyncio.to_thread(CliRunner(env=environment).invoke, main, ["window", "list"])
+    rows = {line.split()[0]: line.split()[1:4] for line in shown.output.splitlines() if line.strip()}
+    assert (rows["far"][:2], rows["past"][:2], rows["psp"][:2]) == (
+        ["-", f"{opens:%Y-%m-%d}"],
+        ["-", "over"],
+        ["-", "-"],
+    )
+
+
 async def test_of_two_windows_of_one_name_one_is_refused(relay):
     answers = await asyncio.gather(*(post(relay, "", body(matchers=[f"service={n}"])) for n in range(4)))
     assert sorted(status for status, _ in answers) == [200, 409, 409, 409]

@@ -299,6 +299,22 @@ def test_whether_a_window_still_opens_is_found_at_once():
     assert not a_window(starts="2026-01-07T00:00", duration="1h").opens_after(NOON)
 
 
+@pytest.mark.parametrize(
+    ("times", "opens"),
+    [
+        ({"cron": "0 * * * *", "duration": "90m"}, "2026-01-07T13:00"),
+        ({"cron": "0 2 29 2 *", "duration": "1h"}, "2028-02-29T02:00"),
+        ({"cron": "0 14 * * *", "duration": "1h", "also": ["2026-01-07T13:30"]}, "2026-01-07T13:30"),
+        ({"cron": "0 14 * * *", "duration": "1h", "ends": "2026-01-07T00:00"}, None),
+        ({"starts": "2031-01-01", "ends": "2031-01-02"}, "2031-01-01T00:00"),
+        ({"starts": "2026-01-07T11:00", "duration": "2h"}, None),
+    ],
+)
+def test_the_next_time_that_a_window_opens_is_known_however_far_ahead(times, opens):
+    found = a_window(**times).next_occasion(NOON)
+    assert (found.starts if found else None) == (datetime.fromisoformat(f"{opens}+00:00") if opens else None)
+
+
 def test_a_window_within_the_hour_that_clocks_skip_says_so():
     with pytest.raises(ValueError, match=r'"ends" must be later than "starts": clocks in Europe/Berlin skip that hour'):
         a_window(zone="Europe/Berlin", starts="2026-03-29T02:10", ends="2026-03-29T03:05")
