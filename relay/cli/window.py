@@ -1,5 +1,6 @@
 """`relay window …`: see maintenance windows, and add, extend and end them."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from relay.cli.explain import read_moment, read_span
 from relay.cli.output import as_json, output_option, say, say_table
 from relay.cli.remote import Remote, as_utf8, remote_options
+from relay.config.matchers import parse_selector
 
 
 @click.group()
@@ -64,7 +66,8 @@ def add(
         raise click.UsageError("say either --for or --until")
     begin = read_moment(starts)
     ends = read_moment(until) if until else begin + read_span(span or "")
-    body = {key: value for key, value in keys.items() if value}
+    _refuse_what_is_no_matcher(matchers)
+    body = {key: value for key, value in keys.items() if value is not None}
     body |= {"name": name, "matchers": matchers, "zone": "UTC", "starts": begin.isoformat(), "ends": ends.isoformat()}
     _say(Remote(url, token_file).post("/api/v1/windows", body), output)
 
@@ -110,6 +113,15 @@ def log(url: str, token_file: Path | None, output: str) -> None:
     for act in found["acts"]:
         ends = f" to end at {act['body']['ends']}" if "ends" in act["body"] and act["kind"] == "amended" else ""
         say(f"{act['at'][:19]}  {act['by']}  {act['kind']} {act['name']}{ends}")
+
+
+def _refuse_what_is_no_matcher(texts: tuple[str, ...]) -> None:
+    for text in texts:
+        if as_utf8(text) != text:
+            raise click.UsageError(f'"{as_utf8(text)}" is not UTF-8 text: it would cover nothing')
+        with suppress(ValueError):  # what is no matcher at all, the service says
+            if len(parse_selector(text if text.startswith("{") else f"{{{text}}}")) > 1:
+                raise click.UsageError(f"'{text}' is more than one matcher: write -m once for each")
 
 
 def _end_of(remote: Remote, name: str) -> datetime:

@@ -104,6 +104,13 @@ def complaints_of(document: Document, invalid: ValidationError, model: type[Base
     return [complain(document, error, model) for error in errors if not _echoes(error, errors)]
 
 
+def in_words(invalid: ValidationError, model: type[BaseModel], whole: str) -> str:
+    """Say every validation error of what came in no file, in one text; `whole` is what all of it is called."""
+    errors = invalid.errors()
+    wrong = ((".".join(map(str, e["loc"])) or whole, *words(e, model)) for e in errors if not _echoes(e, errors))
+    return "; ".join(map(": ".join, wrong))
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Advise a word that is close to the one written, or list what can be written."""
     choices = sorted(set(known))
@@ -179,6 +186,12 @@ def _few(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     return f'"{error["loc"][-1]}" has too few', f"write at least {error['ctx']['min_length']}"
 
 
+def _empty(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    if error["input"] or not isinstance(error["loc"][-1], str):
+        return _plain(error, model)
+    return f'"{error["loc"][-1]}" is empty', "write one"
+
+
 def _many(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     return f'"{error["loc"][-1]}" has too many', f"write at most {error['ctx']['max_length']}"
 
@@ -233,6 +246,7 @@ _WORDS: dict[str, Callable[[ErrorDetails, type[BaseModel]], tuple[str, str]]] = 
     "enum": _choice,
     "union_tag_invalid": _tag,
     "union_tag_not_found": _no_tag,
+    "string_too_short": _empty,
     "too_short": _few,
     "too_long": _many,
 }

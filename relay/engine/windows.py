@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from relay.config.complaints import suggest
+from relay.config.complaints import in_words, suggest
 from relay.config.document import Place
 from relay.config.types import in_our_time
 from relay.incident.occasions import Amendment
@@ -35,8 +35,7 @@ def read_window(body: Mapping[str, Any], by: str) -> Window:
     try:
         window = Window.model_validate({**body, "__place__": Place(f"made by {by}", 0)})
     except ValidationError as invalid:
-        wrong = (f"{'.'.join(map(str, e['loc'])) or 'window'}: {e['msg']}" for e in invalid.errors())
-        raise Refused("; ".join(said.replace("Value error, ", "") for said in wrong)) from None
+        raise Refused(in_words(invalid, Window, "window")) from None
     if window.calendar is not None:
         raise Refused("calendar: a window with a calendar can only be written in the rule files")
     return window

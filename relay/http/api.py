@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
-from relay.config.complaints import words
+from relay.config.complaints import in_words
 from relay.engine.loop import Loop
 from relay.engine.rules_in_use import RulesInUse
 from relay.engine.submit import NoSuchIncident, submit
@@ -196,8 +196,7 @@ async def read_asked(request: web.Request, model: type[Asked]) -> tuple[Caller, 
     try:
         return caller, model.model_validate_json(body or b"{}")
     except ValidationError as invalid:
-        wrong = ((".".join(map(str, e["loc"])) or "body", ": ".join(words(e, model))) for e in invalid.errors())
-        raise web.HTTPUnprocessableEntity(text="; ".join(f"{way}: {said}" for way, said in wrong)) from None
+        raise web.HTTPUnprocessableEntity(text=in_words(invalid, model, "body")) from None
 
 
 async def _happen(request: web.Request, *events: Event) -> web.Response:

@@ -123,7 +123,7 @@ def test_every_write_is_protected():
             "/api/v1/incidents/INC-1/note",
             {"text": ""},
             422,
-            'text: "" cannot be used: write at least 1',
+            'text: "text" is empty: write one',
         ),
         ("POST", "/api/v1/incidents/INC-1/ack", {"not": "x"}, 422, 'not: unknown key "not": did you mean "note"?'),
         ("POST", "/api/v1/incidents/INC-1/ack", b"{", 422, "body: this is not JSON: EOF while parsing"),

@@ -198,7 +198,16 @@ async def test_what_cannot_be_done_is_refused_in_words(relay):
     assert (await post(relay, "", body(), role="viewer"))[0] == 403
     status, said = await post(relay, "", body(matchers=["a!=b"], zone="Berlin"))
     assert status == 422
-    assert "zone: write a time zone as the IANA database names it" in said["error"]
+    assert 'zone: "Berlin" cannot be used: write a time zone as the IANA database names it' in said["error"]
+    status, said = await post(relay, "", body(matchers=["service"], resaon="x", owner=""))
+    assert said["error"].split("; ") == [
+        'owner: "owner" is empty: write one',
+        'matchers.0: "service" cannot be used: write a matcher as Alertmanager does: '
+        'name="value", name!="value", name=~"regex" or name!~"regex"',
+        'resaon: unknown key "resaon": did you mean "reason"?',
+    ]
+    status, said = await post(relay, "", body(ends="2020-01-01T00:00Z"))
+    assert said["error"] == 'window: this cannot be used: "ends" must be later than "starts"'
     status, said = await post(relay, "", body(name="nightly"))
     assert (status, 'there is a window "nightly" already' in said["error"]) == (409, True)
     assert (await post(relay, "/no/end", {}))[1]["error"] == 'there is no window "no"'
@@ -262,6 +271,13 @@ async def test_the_command_line(relay):
     assert "cover nearly every alert" in (await say(*everything)).output
     assert (await say(*everything, "--force", "--pause-escalations")).exit_code == 0
     assert (await say("add", "never", "-m", "a=b", *told, "--for", "2h", "--until", until)).exit_code == 2
+    said = await say("add", "never", "-m", "a=b", "--reason", "", "--owner", "ana", "--for", "2h")
+    assert (said.exit_code, said.output) == (2, 'reason: "reason" is empty: write one\n')
+    for two in ('service=ledger, job="x"', '{service="ledger",job="x"}'):
+        said = await say("add", "never", "-m", two, *told, "--for", "2h")
+        assert (said.exit_code, "is more than one matcher: write -m once for each" in said.output) == (2, True)
+    said = await say("add", "never", "-m", "service=caf\udce9", *told, "--for", "2h")
+    assert (said.exit_code, '"service=caf\ufffd" is not UTF-8 text: it would cover nothing' in said.output) == (2, True)
     past = await say("add", "never", "-m", "a=b", *told, "--from", "2020-01-01T00:00", "--for", "1h")
     assert "this time is over" in past.output
 
