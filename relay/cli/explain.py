@@ -4,7 +4,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,9 +198,9 @@ def _read(parse: Callable[[str], Value], text: str) -> Value:
         raise click.UsageError(str(error)) from None
 
 
-def read_moment(text: str | None) -> datetime:
-    """Read a time, UTC where it says no offset; now for None."""
-    return WallClock().now() if text is None else _read(moment, text)
+def read_moment(text: str | None, zone: tzinfo = UTC, *, end: bool = False) -> datetime:
+    """Read a time, on the clocks of a zone where it says no offset; now for None."""
+    return WallClock().now() if text is None else _read(lambda text: moment(text, zone, end=end), text)
 
 
 def read_span(text: str) -> timedelta:

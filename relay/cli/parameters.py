@@ -1,22 +1,26 @@
 """Values of options: what a command line may say, and how it is refused."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 import click
 
 from relay.config.matchers import Matcher, parse_matcher
-from relay.config.types import YEARS, duration
+from relay.config.types import YEARS, duration, read_zone, to_utc
 
 
-def moment(text: str) -> datetime:
-    """Read a time, UTC where it says no offset. Raises ValueError."""
+def moment(text: str, zone: tzinfo = UTC, *, end: bool = False) -> datetime:
+    """Read a time, on the clocks of a zone where it says no offset. Raises ValueError.
+
+    Of an hour that comes twice the first pass is meant; where something ends, the last.
+    """
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f'"{text}" is not a time: write 2026-03-29T02:30+02:00') from None
     if read.year not in YEARS:
         raise ValueError(f'"{text}" is too far away: write a year from {YEARS[0]} to {YEARS[-1]}')
-    return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    return to_utc(read, zone, end=end)
 
 
 def incident_id(text: str) -> str | None:
@@ -47,6 +51,19 @@ class Moment(click.ParamType[datetime]):
         """Read it, or refuse it in words."""
         try:
             return moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Zone(click.ParamType[ZoneInfo]):
+    """A time zone by its name."""
+
+    name = "zone"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        """Read it, or refuse it in words."""
+        try:
+            return read_zone(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

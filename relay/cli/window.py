@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import click
 
 from relay.cli.explain import read_moment, read_span
 from relay.cli.output import as_json, output_option, say, say_table
+from relay.cli.parameters import Zone
 from relay.cli.remote import Remote, as_utf8, remote_options
 from relay.config.matchers import parse_selector
 
@@ -37,9 +39,12 @@ def list_(url: str, token_file: Path | None, output: str) -> None:
 @click.option("--matcher", "-m", "matchers", multiple=True, required=True, help='What it covers: service="ledger".')
 @click.option("--reason", required=True, help="Is told with every hold.")
 @click.option("--owner", required=True, help="Whom to ask about it.")
-@click.option("--from", "starts", help="When it opens: 2026-10-24T23:00+02:00, or UTC.  [default: now]")
+@click.option(
+    "--from", "starts", help="When it opens: 2026-10-24T23:00+02:00, or on the zone's clocks.  [default: now]"
+)
 @click.option("--for", "span", help="How long: 2h.")
-@click.option("--until", help="Or when it ends: 2026-10-25T04:00+02:00, or UTC.")
+@click.option("--until", help="Or when it ends: 2026-10-25T04:00+02:00, or on the zone's clocks.")
+@click.option("--zone", type=Zone(), default="UTC", show_default=True, help="Whose clocks are meant: Europe/Berlin.")
 @click.option("--never-suppress", multiple=True, help="This severity, and what is worse, pages all the same: SEV-1.")
 @click.option("--max-suppressed", type=click.IntRange(min=1), help="An incident of more alerts pages.")
 @click.option("--suppress", type=click.Choice(["pages", "notifications"]), help="What is kept from people.")
@@ -56,6 +61,7 @@ def add(
     starts: str | None,
     span: str | None,
     until: str | None,
+    zone: ZoneInfo,
     url: str,
     token_file: Path | None,
     output: str,
@@ -64,11 +70,12 @@ def add(
     """Add a window that is open once. Over the API, all keys of the section `windows:` can be written."""
     if (until is None) == (span is None):
         raise click.UsageError("say either --for or --until")
-    begin = read_moment(starts)
-    ends = read_moment(until) if until else begin + read_span(span or "")
+    begin = read_moment(starts, zone)
+    ends = read_moment(until, zone, end=True) if until else begin + read_span(span or "")
     _refuse_what_is_no_matcher(matchers)
     body = {key: value for key, value in keys.items() if value is not None}
-    body |= {"name": name, "matchers": matchers, "zone": "UTC", "starts": begin.isoformat(), "ends": ends.isoformat()}
+    times = {"zone": str(zone), "starts": begin.isoformat(), "ends": ends.isoformat()}
+    body |= {"name": name, "matchers": matchers, **times}
     _say(Remote(url, token_file).post("/api/v1/windows", body), output)
 
 

@@ -90,7 +90,8 @@ def _read_duration(value: Any) -> timedelta:
     return value if isinstance(value, timedelta) else duration(str(value))
 
 
-def _read_zone(value: Any) -> ZoneInfo:
+def read_zone(value: Any) -> ZoneInfo:
+    """Read the name of a time zone. Raises ValueError."""
     if isinstance(value, ZoneInfo):
         return value
     try:
@@ -153,7 +154,7 @@ def _schema(example: str) -> WithJsonSchema:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_read_duration), PlainSerializer(spell), _schema("5m")]
-Zone = Annotated[ZoneInfo, BeforeValidator(_read_zone), PlainSerializer(str), _schema("Europe/Berlin")]
+Zone = Annotated[ZoneInfo, BeforeValidator(read_zone), PlainSerializer(str), _schema("Europe/Berlin")]
 TimeOfDay = Annotated[time, BeforeValidator(_read_time), PlainSerializer(str), _schema("09:00")]
 Moment = Annotated[datetime, BeforeValidator(_read_moment), _schema("2026-10-24T23:00")]
 Date = Annotated[date, BeforeValidator(_read_date), _schema("2026-01-05")]

@@ -15,6 +15,7 @@ from relay.http.alertmanager import CLOCK
 from relay.http.api import LOOP, RULES, WRITER, answer, read_asked
 from relay.http.routes import Route
 from relay.incident.maintenance import Windows
+from relay.incident.occasions import Occasion
 from relay.incident.window import Window
 from relay.store.failures import StoreUnavailable
 from relay.store.window_log import ADDED, AMENDED, REMOVED, WindowAct, append_act, lock_acts, newest_acts, read_acts
@@ -135,20 +136,21 @@ async def acts(request: web.Request) -> web.Response:
 async def add(request: web.Request) -> web.Response:
     """Add a window."""
     caller, asked = await read_asked(request, NewWindow)
-    body = asked.model_dump(exclude={"force"})
+    body, now = asked.model_dump(exclude={"force"}), request.app[CLOCK].now()
     try:
         window = read_window(body, caller.name)
         refuse_targets(window, request.app[RULES].types())
         if window.covers_any_name() and not asked.force:
             raise Refused("these matchers cover nearly every alert there is: make them narrower, or say force")
-        if not window.opens_after(request.app[CLOCK].now()):
+        first = _first(window, now)
+        if first is None:
             raise Refused("this time is over: the window would never be open")
     except Refused as refused:
         raise web.HTTPUnprocessableEntity(text=str(refused)) from None
     there = next((known for known in request.app[RULES].rules.windows if known.name == window.name), None)
     if there is not None:
         raise _is_taken(there)
-    return await _do(request, window.name, ADDED, caller, body, f"window {window.name} added")
+    return await _do(request, window.name, ADDED, caller, body, f"window {window.name} added: {_when(first, now)}")
 
 
 async def end(request: web.Request) -> web.Response:
@@ -170,6 +172,19 @@ async def end(request: web.Request) -> web.Response:
     if asked.ends:
         raise web.HTTPConflict(text=f'window "{name}" is not open now: end it without a time, and add another')
     return await _do(request, name, REMOVED, caller, {}, f"window {name} removed")
+
+
+def _first(window: Window, now: datetime) -> Occasion | None:
+    """The time that it is open at, else the next; not one of which only the grace is left."""
+    occasion = window.open_occasion(now)
+    return occasion if occasion and occasion.ends > now else window.next_occasion(now)
+
+
+def _when(occasion: Occasion, now: datetime) -> str:
+    open_, span = occasion.starts <= now, occasion.ends - max(occasion.starts, now)
+    opens = "is open now" if open_ else f"opens at {occasion.starts:%Y-%m-%d %H:%M} UTC"
+    minutes = timedelta(minutes=round(span / timedelta(minutes=1)))
+    return f"it {opens}, until {occasion.ends:%Y-%m-%d %H:%M} UTC ({spell(minutes or span)})"
 
 
 def _is_taken(there: Window) -> web.HTTPConflict:

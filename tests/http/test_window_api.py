@@ -1,6 +1,7 @@
 """Maintenance windows over the API and the command line, on a running service."""
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -67,7 +68,10 @@ def alert():
 
 async def test_a_window_that_is_added_holds_and_when_it_is_ended_it_pages(relay):
     status, said = await post(relay, "", body())
-    assert (status, said["said"]) == (200, "window rack added")
+    assert (status, said["said"].partition(" UTC")[0]) == (
+        200,
+        f"window rack added: it is open now, until {said['window']['ends'][:10]} {said['window']['ends'][11:16]}",
+    )
     await relay.post(alert())
     held = await phase(relay, "held")
     assert held["held_by"] == "maintenance window rack (made by responder): a new switch"
@@ -243,7 +247,8 @@ async def test_the_command_line(relay):
 
     told = ("--reason", "cables", "--owner", "ana")
     said = await say("add", "rack 7", "-m", "rack=r7", *told, "--for", "2h")
-    assert (said.exit_code, said.output) == (0, "window rack 7 added\n")
+    assert said.exit_code == 0
+    assert re.fullmatch(r"window rack 7 added: it is open now, until [-\d]{10} [:\d]{5} UTC \(2h\)\n", said.output)
     assert "window rack 7 ends at" in (await say("extend", "rack 7", "--by", "1h")).output
     rack = next(one for one in relay.running.rules.rules.windows if one.name == "rack 7")
     ends = rack.open_occasion(WallClock().now()).ends
@@ -262,7 +267,7 @@ async def test_the_command_line(relay):
     until = (WallClock().now() + timedelta(hours=3)).isoformat()
     more = ("--until", until, "--never-suppress", "SEV-2", "--max-suppressed", "5", "--redirect", "pd-ada")
     said = await say("add", "rack 8", "-m", "rack=r8", *told, *more, "--grace", "10m", "--suppress", "notifications")
-    assert said.output == "window rack 8 added\n"
+    assert said.output.startswith("window rack 8 added: it is open now, until ")
     window = next(one for one in relay.running.rules.rules.windows if one.name == "rack 8")
     assert (window.never_suppress, window.max_suppressed, window.redirect) == ((2,), 5, "pd-ada")
     assert (window.grace, window.suppress) == (timedelta(minutes=10), "notifications")
@@ -309,6 +314,31 @@ async def test_a_window_that_is_far_ahead_and_one_that_is_over_are_told_apart(re
         ["-", "over"],
         ["-", "-"],
     )
+
+
+async def test_who_adds_a_window_is_told_when_it_is_open_on_the_clocks_that_are_meant(relay):
+    environment = {"RELAY_URL": f"http://127.0.0.1:{relay.running.address[1]}", "RELAY_TOKEN": TOKENS["responder"]}
+
+    async def add(*words):
+        words = ("window", "add", "berlin", "-m", "rack=r7", "--reason", "cables", "--owner", "ana", *words)
+        return await asyncio.to_thread(CliRunner(env=environment).invoke, main, words, catch_exceptions=False)
+
+    year = WallClock().now().year + 1
+    wrong = await add("--zone", "Berlin", "--for", "1h")
+    assert (wrong.exit_code, "write a time zone as the IANA database names it" in wrong.output) == (2, True)
+    times = ("--from", f"{year}-07-10T13:00", "--until", f"{year}-07-10T16:00")
+    said = await add("--zone", "Europe/Berlin", *times)
+    assert said.output == (
+        f"window berlin added: it opens at {year}-07-10 11:00 UTC, until {year}-07-10 14:00 UTC (3h)\n"
+    )
+    [window] = [window for window in relay.running.rules.rules.windows if window.name == "berlin"]
+    assert (str(window.zone), window.starts.isoformat()) == ("Europe/Berlin", f"{year}-07-10T11:00:00+00:00")
+    await post(relay, "/berlin/end", {})
+    said = await add("--zone", "Asia/Tokyo", "--from", f"{year}-07-10T13:00+02:00", "--for", "30m")
+    assert f"it opens at {year}-07-10 11:00 UTC, until {year}-07-10 11:30 UTC (30m)" in said.output
+    weekly = {"days": ["mon"], "from": "00:00", "to": "00:00"}
+    _, said = await post(relay, "", body(name="weekly", starts=f"{year}-01-01", ends=None, weekly=weekly))
+    assert re.search(r"it opens at [-\d]{10} 00:00 UTC, until [-\d]{10} 00:00 UTC \(1d\)$", said["said"])
 
 
 async def test_of_two_windows_of_one_name_one_is_refused(relay):
