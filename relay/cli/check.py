@@ -1,7 +1,7 @@
 """`relay check`: every mistake of the rule files, and of the Alertmanager that feeds Relay, at once."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +9,11 @@ import click
 
 from relay.cli.output import as_json
 from relay.clock import WallClock
-from relay.config.complaints import Complaint, Rejected, unreadable
+from relay.config.complaints import Complaint, Rejected, complain_at, unreadable
 from relay.config.document import Unreadable, read
 from relay.config.files import read_all
 from relay.config.matchers import Matcher
-from relay.config.settings import load_settings
+from relay.config.settings import Settings, load_settings
 from relay.config.upstream import lint as upstream
 from relay.config.upstream.lint import WATCHDOG
 from relay.engine.ruleset import RuleFile, Ruleset, load
@@ -33,6 +33,11 @@ MOST_RECORDED = 20_000
 @click.argument("rules", type=click.Path(path_type=Path), required=False)
 @click.option("--secrets", is_flag=True, help="A secret file that is missing is a mistake too, not a warning.")
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Look through this settings file too, and the rules that it names.",
+)
+@click.option(
     "--alertmanager",
     type=click.Path(path_type=Path),
     help="Look through this alertmanager.yml too; without RULES, only through it.",
@@ -51,6 +56,7 @@ MOST_RECORDED = 20_000
 def check(
     rules: Path | None,
     secrets: bool,
+    config: Path | None,
     alertmanager: Path | None,
     data: str | None,
     database: str | None,
@@ -60,35 +66,72 @@ def check(
 
     RULES is a directory or a file; "rules" when left out.
     """
+    settings, of_settings = _settings(config, secrets) if config else (None, ())
+    rules = rules or (settings.rules if settings else None)
+    ruleset: Ruleset | None = None
     complaints: tuple[Complaint, ...] = ()
     said: list[str] = []
-    watchdog: Sequence[Matcher] = WATCHDOG
-    where = rules or Path("rules")
     if rules and _hold_probes(rules):
         complaints, said = _probes(rules)
-    elif rules or not alertmanager:
-        try:
-            ruleset = load(where, secrets=secrets)
-        except Rejected as rejected:
-            complaints = rejected.complaints
-        else:
-            recorded = _recorded(data, database) if data or database else ()
-            complaints = (*ruleset.warnings, *lint(ruleset.rules, WallClock().now(), recorded))
-            watchdog = ruleset.rules.watchdog
-            said.append(_summary(ruleset))
-            if wrong := _tests(where, ruleset):
-                complaints, said = (*complaints, *wrong), []
-        if (where / "probes").is_dir():
-            found, checked = _probes(where / "probes")
-            complaints += found
-            said = [] if found else [*said, *checked]
-    if alertmanager:
-        found = _lint_upstream(alertmanager, watchdog)
+    elif rules or not (alertmanager or config):
+        ruleset, complaints, said = _rules(rules or Path("rules"), secrets, data, database)
+    if config:
+        found = tuple(sorted((*of_settings, *_targets(config, settings, ruleset)), key=lambda one: one.place.line))
         complaints += found
-        if not _mistakes(found):
-            said.append(f"{alertmanager} feeds Relay well" + (", but for the warnings" if found else ""))
+        said += _in_order(found, f"{config} is in order")
+    if alertmanager:
+        found = _lint_upstream(alertmanager, ruleset.rules.watchdog if ruleset else WATCHDOG)
+        complaints += found
+        said += _in_order(found, f"{alertmanager} feeds Relay well")
     _show(complaints, output, said)
     sys.exit(1 if _mistakes(complaints) else 0)
+
+
+def _in_order(found: Sequence[Complaint], words: str) -> list[str]:
+    return [] if _mistakes(found) else [words + (", but for the warnings" if found else "")]
+
+
+def _rules(
+    path: Path, secrets: bool, data: str | None, database: str | None
+) -> tuple[Ruleset | None, tuple[Complaint, ...], list[str]]:
+    """What is wrong with the rules, and with the stories and probes beside them, or what to say of them."""
+    complaints: tuple[Complaint, ...] = ()
+    said: list[str] = []
+    ruleset = None
+    try:
+        ruleset = load(path, secrets=secrets)
+    except Rejected as rejected:
+        complaints = rejected.complaints
+    else:
+        recorded = _recorded(data, database) if data or database else ()
+        complaints = (*ruleset.warnings, *lint(ruleset.rules, WallClock().now(), recorded))
+        wrong = _tests(path, ruleset)
+        complaints, said = (*complaints, *wrong), [] if wrong else [_summary(ruleset)]
+    if (path / "probes").is_dir():
+        found, checked = _probes(path / "probes")
+        complaints, said = (*complaints, *found), [] if found else [*said, *checked]
+    return ruleset, complaints, said
+
+
+def _settings(path: Path, secrets: bool) -> tuple[Settings | None, tuple[Complaint, ...]]:
+    """The settings as the service would have them, and what it would say of them when it starts."""
+    try:
+        settings = load_settings(path, {})
+    except Rejected as rejected:
+        return None, rejected.complaints
+    document = read(path)
+    missing = [complain_at(document, way, str(error), "put it there") for way, error in settings.missing_secrets()]
+    return settings, tuple(replace(complaint, warning=not secrets) for complaint in missing)
+
+
+def _targets(path: Path, settings: Settings | None, ruleset: Ruleset | None) -> Iterator[Complaint]:
+    """Warn of targets that pagers name, and that the rules do not know; Relay starts with them all the same."""
+    if settings is None or ruleset is None:
+        return
+    types = {name: target.type for name, target in ruleset.targets.items()}
+    for said in settings.mistaken_targets(types):
+        way, problem = said.split(": ", 1)
+        yield replace(complain_at(read(path), tuple(way.split(".")), problem, "mend the name"), warning=True)
 
 
 def _recorded(data: str | None, database: str | None) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from relay.config.complaints import Complaint, Rejected, complain, suggest, unreadable
-from relay.config.document import Document, Place, Unreadable, read
+from relay.config.document import Document, Place, Route, Unreadable, read
 from relay.config.secrets import SecretMissing, one_place_each, read_secret, secrets_of
 from relay.config.types import Duration, at_least
 
@@ -283,13 +283,17 @@ class Settings(BaseSettings):
 
     def check_secrets(self) -> None:
         """Read every secret that is named. Raises `SecretMissing` with all that are missing, each with its setting."""
-        missing = [f"{way}: {error}" for way, error in _missing(self, "")]
+        missing = [f"{'.'.join(map(str, way))}: {error}" for way, error in self.missing_secrets()]
+        if missing:
+            raise SecretMissing("\n".join(missing))
+
+    def missing_secrets(self) -> Iterator[tuple[Route, SecretMissing]]:
+        """Give every secret that is named and cannot be had, with the way to its setting."""
+        yield from _missing(self, ())
         try:
             self.database_url()
         except SecretMissing as error:
-            missing.append(f"database_env: {error}")
-        if missing:
-            raise SecretMissing("\n".join(missing))
+            yield ("database_env",), error
 
     def database_url(self) -> str:
         """The database's URL. Raises `SecretMissing`."""
@@ -321,11 +325,11 @@ def load_settings(file: Path | None, flags: Mapping[str, Any]) -> Settings:
         raise Rejected(_complain(document, error, environment, given) for error in invalid.errors()) from None
 
 
-def _missing(part: object, way: str) -> Iterator[tuple[str, SecretMissing]]:
+def _missing(part: object, way: Route) -> Iterator[tuple[Route, SecretMissing]]:
     """Secrets of a section, and of those in it, that are named and are not there."""
     if isinstance(part, Mapping):
         for name, inner in part.items():
-            yield from _missing(inner, f"{way}{name}.")
+            yield from _missing(inner, (*way, name))
     elif isinstance(part, BaseModel):
         for name in secrets_of(part):
             file, env = getattr(part, f"{name}_file"), getattr(part, f"{name}_env", None)
@@ -333,9 +337,9 @@ def _missing(part: object, way: str) -> Iterator[tuple[str, SecretMissing]]:
                 if file is not None or env is not None:
                     read_secret(file, env)
             except SecretMissing as error:
-                yield f"{way}{name}_{'file' if file is not None else 'env'}", error
+                yield (*way, f"{name}_{'file' if file is not None else 'env'}"), error
         for name in type(part).model_fields:
-            yield from _missing(getattr(part, name), f"{way}{name}.")
+            yield from _missing(getattr(part, name), (*way, name))
 
 
 def _document(file: Path | None) -> Document:

@@ -13,6 +13,7 @@ from relay.config.document import Document
 from relay.config.document import Route as Way
 from relay.config.files import read_all, revision
 from relay.config.secrets import SecretMissing
+from relay.config.settings import Settings
 from relay.engine.windows import ANNOUNCES, cannot_tell
 from relay.incident import rules as incident_rules
 from relay.incident.decide import Rules
@@ -43,7 +44,9 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
 
     Without `secrets`, a secret that is missing is a warning: the machine that checks is seldom the one that pages.
     """
-    documents, complaints = read_all(path)
+    found, complaints = read_all(path)
+    complaints += map(_is_no_rule_file, strangers := list(filter(_holds_settings, found)))
+    documents = [document for document in found if document not in strangers]
     unread = {complaint.place.file for complaint in complaints} - {document.name for document in documents}
     files = [(document, _usable(document, complaints)) for document in documents]
     files = [_with_calendars(document, file, complaints) for document, file in files]
@@ -64,6 +67,16 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
     rules = replace(joined, fallbacks=fallbacks)
     warnings = (*(_warning(c) for c in missing), *_of_targets(files), *_of_facts(files))
     return Ruleset(rules, targets, couriers, warnings)
+
+
+def _holds_settings(document: Document) -> bool:
+    keys = document.data.keys()
+    return bool(keys & Settings.model_fields.keys()) and not keys & RuleFile.model_fields.keys()
+
+
+def _is_no_rule_file(document: Document) -> Complaint:
+    advice = f"name rules here, and put it elsewhere; check it with relay check --config {document.name}"
+    return complain_at(document, (), "this is a settings file, which `relay serve --config` reads", advice)
 
 
 def _usable(document: Document, complaints: list[Complaint]) -> RuleFile:

@@ -242,6 +242,63 @@ class TestCheckAlertmanager:
         assert "hunter2" not in said.output
 
 
+class TestCheckSettings:
+    """`relay check --config`: what the service would complain of when it starts, before it does."""
+
+    @pytest.fixture
+    def settings(self, rules, tmp_path):
+        (tmp_path / "hook").write_text("secret")
+        path = tmp_path / "relay.yaml"
+        path.write_text(f"rules: {rules}\nsources: {{prod: {{token_file: {tmp_path}/hook}}}}\n")
+        return path
+
+    def test_the_settings_are_checked_with_the_rules_that_they_name(self, settings, rules):
+        said = relay("check", "--config", str(settings))
+        assert (said.exit_code, said.stderr) == (0, "")
+        assert re.fullmatch(rf"the rules are sound .*\n{re.escape(str(settings))} is in order\n", said.stdout)
+        rules.write_text("route: 5\n")
+        said = relay("check", "--config", str(settings))
+        assert (said.exit_code, f"{rules}:1:8" in said.stdout, f"{settings} is in order" in said.stdout) == (
+            1,
+            True,
+            True,
+        )
+
+    def test_mistakes_of_both_are_told_at_once(self, settings, rules):
+        settings.write_text("sources: {prod: {tokenfile: x}}\nlisten: nowhere\n")
+        rules.write_text("route: 5\n")
+        said = relay("check", str(rules), "--config", str(settings))
+        assert said.exit_code == 1
+        for place in (f'{settings}:1:18: unknown key "tokenfile"', f"{settings}:2:9: ", f"{rules}:1:8: "):
+            assert place in said.stdout
+        said = relay("check", "--config", str(settings))
+        assert (said.exit_code, str(rules) in said.stdout) == (1, False)
+
+    def test_a_secret_that_is_missing_is_a_warning_unless_asked(self, settings, tmp_path):
+        (tmp_path / "hook").unlink()
+        said = relay("check", "--config", str(settings))
+        assert said.exit_code == 0
+        assert f"{settings}:2:30: warning: the secret file {tmp_path}/hook cannot be read: No such file" in said.stdout
+        assert relay("check", "--config", str(settings), "--secrets").exit_code == 1
+
+    def test_a_target_of_a_pager_that_the_rules_do_not_know_is_a_warning(self, settings):
+        pager = "{type: pagerduty, webhook_secret_env: HOME, targets: [pd-adda]}"
+        settings.write_text(f"{settings.read_text()}pagers:\n  main: {pager}\n")
+        said = relay("check", "--config", str(settings))
+        assert said.exit_code == 0
+        assert 'warning: there is no target "pd-adda": did you mean "pd-ada"?' in said.stdout
+        assert re.search(rf"^{settings}:4:\d+: warning:", said.stdout, re.MULTILINE)
+        assert "is in order, but for the warnings" in said.stdout
+
+    @pytest.mark.parametrize("command", [("check",), ("explain", "a=b", "--rules"), ("serve", "--rules")])
+    def test_settings_in_the_place_of_rules_are_named_as_such(self, settings, command):
+        said = relay(*command, str(settings))
+        assert said.exit_code == 1
+        assert f"{settings}:1:1: this is a settings file, which `relay serve --config` reads\n" in said.output
+        assert "relay check --config" in said.output
+        assert "unknown key" not in said.output
+
+
 def test_mistakes_as_github_reads_them(tmp_path):
     """What ends a value, a property or a line is escaped as the Actions runner unescapes it."""
     path = tmp_path / "a,b:100%.yaml"
