@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -25,6 +26,8 @@ from relay.store.transaction import Transaction
 log = structlog.get_logger()
 
 Work = Callable[[Transaction], Drained | None]
+
+_IN_OTHER_WORDS = Never("it was refused, in words that cannot be kept: Relay's log has them")
 
 
 class Fate(Enum):
@@ -68,6 +71,8 @@ class Pieces:
         for answer in answers:
             about = f"an answer about {answer.errand.effect.key}"
             fate = await self._keep(about, partial(self._settle, answer))
+            if fate is Fate.REFUSED and isinstance(answer.said, Never):  # its own words may be what is to blame
+                fate = await self._keep(about, partial(self._settle, replace(answer, said=_IN_OTHER_WORDS)))
             if fate is Fate.BUSY:
                 later.append(answer)
             if fate is Fate.REFUSED:

@@ -18,7 +18,7 @@ from relay.incident.effects import AcknowledgePage, Announce, Effect, Page, Reso
 from relay.incident.events import Delivered
 from relay.integrations.courier import Again, Never
 from relay.integrations.exchange import TIMEOUT
-from relay.integrations.fitting import cut
+from relay.integrations.fitting import cut, one_line
 from relay.integrations.target import TargetSettings
 
 LONGEST_SUBJECT = 200
@@ -91,7 +91,7 @@ class Email:
                 min(one.code for one in error.recipients), "it takes mail for none of the recipients"
             ) from None
         except aiosmtplib.SMTPResponseException as error:
-            raise _refusal(error.code, " ".join(str(error.message).split())) from None
+            raise _refusal(error.code, str(error.message)) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise Again(f"the mail server cannot be reached ({type(error).__name__})") from None
         return Delivered(effect.key, effect.target) if isinstance(effect, Page) else None
@@ -99,9 +99,7 @@ class Email:
     def _message(self, effect: Effect) -> EmailMessage:
         subject, text, suffix = _words(effect)
         message = EmailMessage()
-        message["Subject"] = cut(
-            " ".join("".join(c if c.isprintable() else " " for c in subject).split()), LONGEST_SUBJECT
-        )
+        message["Subject"] = cut(one_line(subject), LONGEST_SUBJECT)
         message["From"] = self._target.sender
         message["To"] = ", ".join(self._target.to)
         message["Date"] = format_datetime(self._clock.now())
@@ -143,5 +141,5 @@ def _incident(key: str) -> str:
 
 
 def _refusal(code: int, words: str) -> Again | Never:
-    said = f"the mail server says {code}: {cut(words, LONGEST_WORDS)}"
+    said = f"the mail server says {code}: {cut(one_line(words), LONGEST_WORDS)}"
     return Never(said) if code >= 500 else Again(said)

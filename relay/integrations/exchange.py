@@ -16,7 +16,7 @@ from yarl import URL
 
 from relay.clock import Clock, WallClock
 from relay.integrations.courier import Again, Never
-from relay.integrations.fitting import cut
+from relay.integrations.fitting import cut, one_line
 from relay.integrations.wait_hint import wait_hint
 
 TIMEOUT = 10.0
@@ -148,8 +148,8 @@ class Exchange:
         words = "; ".join(text for text in said if isinstance(text, str) and text)
         for secret in self._secrets:
             words = words.replace(secret, "[secret]")
-        words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-        return f": {cut(words, LONGEST_WORDS)}" if words else ""
+        words = cut(one_line(words), LONGEST_WORDS)
+        return f": {words}" if words else ""
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> Answer:

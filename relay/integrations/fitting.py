@@ -35,6 +35,11 @@ def cut(text: str, limit: int) -> str:
     return text[:end] + ELLIPSIS
 
 
+def one_line(text: str) -> str:
+    """Put a text on one line, of printable characters alone: a lone surrogate cannot be kept, nor NUL by PostgreSQL."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def cut_lines(lines: Sequence[str], most: int, longest: int) -> list[str]:
     """Keep the first `most` lines, each of at most `longest` units, and say how many more there were."""
     kept = [cut(line, longest) for line in lines[:most]]

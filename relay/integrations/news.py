@@ -5,7 +5,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import aiohttp
 
-from relay.integrations.fitting import cut
+from relay.integrations.fitting import cut, one_line
 
 LONGEST_NAME = 100
 
@@ -28,8 +28,8 @@ class News:
 
 def spell_who(name: object, pager: str) -> str:
     """Spell who it was, on one line of printable text, for a timeline that must be able to keep it."""
-    text = "".join(c if c.isprintable() else " " for c in name) if isinstance(name, str) else ""
-    return f"{cut(' '.join(text.split()), LONGEST_NAME) or 'somebody'} ({pager})"
+    text = one_line(name) if isinstance(name, str) else ""
+    return f"{cut(text, LONGEST_NAME) or 'somebody'} ({pager})"
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from relay.incident.effects import Effect, Measure
 from relay.incident.events import Measured
 from relay.integrations.courier import Again, Never
 from relay.integrations.exchange import MOST_BYTES, Exchange
-from relay.integrations.fitting import cut
+from relay.integrations.fitting import cut, one_line
 
 TIMEOUT = 2.0
 """Seconds for a query, its wait for a free place included."""
@@ -111,7 +111,7 @@ class Prometheus:
 def read_answer(told: Mapping[str, Any]) -> float | str:
     """Read an instant query's answer: one finite number, or the reason why it is none."""
     if warning := _of_missing_data(told.get("warnings")):
-        return f"Prometheus warns that data is missing: {cut(warning, 200)}"
+        return f"Prometheus warns that data is missing: {cut(one_line(warning), 200)}"
     match told.get("data"):
         case {"resultType": "scalar", "result": [_, str(text)]}:
             return _number(text)
@@ -124,7 +124,7 @@ def read_answer(told: Mapping[str, Any]) -> float | str:
         case {"resultType": "vector", "result": list(series)}:
             return f"Prometheus answered {len(series)} series where one number was expected: aggregate the query"
         case {"resultType": kind}:
-            return f"Prometheus answered with a {cut(str(kind), 20)} where one number was expected"
+            return f"Prometheus answered with a {cut(one_line(str(kind)), 20)} where one number was expected"
         case _:
             return "Prometheus answered with no result at all"
 

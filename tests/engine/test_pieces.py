@@ -145,6 +145,15 @@ async def test_an_answer_that_the_database_refuses_rings_nobody_again(relay, pag
     assert {pager.triggers(key) for key in pager.pages()} == {1}
 
 
+async def test_a_refusal_in_words_that_cannot_be_kept_is_kept_without_them(relay, pager, tmp_path):
+    refuse(tmp_path, "new.kind = 'Undeliverable' and new.body like '%unspeakable%'")
+    pager.faults.add(Fault("status", 400, body='{"message": "unspeakable"}'))
+    await post(relay, "second")
+    await rung(pager, "INC-2/1.0/L2/")
+    _, told_ = await relay.ask("GET", "/api/v1/incidents/INC-2", role="viewer")
+    assert "in words that cannot be kept" in str(told_["timeline"])
+
+
 async def test_a_refusal_that_the_database_cannot_keep_is_not_forgotten(relay, pager, tmp_path, clock):
     """Nobody has been rung, and nobody else is asked until it is kept: so the page is tried again."""
     refuse(tmp_path, "new.kind = 'Undeliverable' and new.incident = 'INC-2'")

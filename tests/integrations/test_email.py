@@ -12,9 +12,10 @@ from rigs import KEY, NOON, NOTICE, PAGE
 from relay.clock import ManualClock
 from relay.demo.processes import free_port
 from relay.incident.effects import AcknowledgePage, Measure, ResolvePage, UpdatePage
-from relay.incident.events import Delivered
+from relay.incident.events import Delivered, Undeliverable
 from relay.integrations.courier import Again, Never
 from relay.integrations.email import EmailTarget
+from relay.store.encoding import write_event
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Mailbox:
     async def handle_DATA(self, server, session, envelope):
         if self.says.startswith("250"):
             self.mail.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=policy.default)))
-        return self.says
+        return self.says.encode("latin-1")
 
 
 @pytest.fixture
@@ -100,6 +101,13 @@ async def test_not_now_and_never(mailbox, says, kind):
     mailbox.says = says
     with pytest.raises(kind, match=says[:3]):
         await send(mailbox)
+
+
+async def test_the_words_of_a_refusal_can_be_kept_in_whatever_alphabet_they_are(mailbox):
+    mailbox.says = "550 5.7.1 Empf\xe4nger \x1b[31m unbekannt"
+    with pytest.raises(Never, match=r"says 550: 5.7.1 Empf nger \[31m unbekannt$") as refusal:
+        await send(mailbox)
+    assert write_event(Undeliverable("Page", KEY, "pay", str(refusal.value)))
 
 
 async def test_one_recipient_is_enough(mailbox):

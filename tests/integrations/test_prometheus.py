@@ -23,6 +23,7 @@ from relay.incident.effects import Measure, Page
 from relay.incident.events import Measured
 from relay.integrations.courier import Never
 from relay.integrations.prometheus import AT_ONCE, MOST_REMEMBERED, Prometheus, read_answer
+from relay.store.encoding import write_event
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 TOKEN = "prom-token-1234567890"
@@ -152,6 +153,13 @@ async def test_missing_data_is_unknown_and_a_hint_about_the_query_is_not(it: Sta
 
     for warning in ("partial response: store sidecar-2 timed out", "results truncated due to limit", {"odd": 1}):
         assert "data is missing" in await it.reason(vector("5", warnings=["PromQL warning: x", warning]))
+
+
+@pytest.mark.parametrize(
+    "answer", [vector("5", warnings=["store \ud800\x00 failed"]), success("\ud800\x00", []), vector("\ud800")]
+)
+async def test_a_reason_can_be_kept_whatever_prometheus_says(it: Standing, answer: dict[str, Any]) -> None:
+    assert write_event(Measured({}, {"fact": await it.reason(answer)}))
 
 
 async def test_one_that_is_slow_is_unknown_and_holds_nobody_up() -> None:
