@@ -85,7 +85,7 @@ class Email:
                 timeout=self._timeout,
             )
         except aiosmtplib.SMTPAuthenticationError as error:
-            raise Never(f"the mail server refuses the username or the password ({error.code})") from None
+            raise _refusal(error.code, "it does not let Relay in with the username and the password") from None
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _refusal(
                 min(one.code for one in error.recipients), "it takes mail for none of the recipients"

@@ -6,6 +6,7 @@ from email import message_from_bytes, policy
 import aiohttp
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 from pydantic import ValidationError
 from rigs import KEY, NOON, NOTICE, PAGE
 
@@ -14,7 +15,7 @@ from relay.demo.processes import free_port
 from relay.incident.effects import AcknowledgePage, Measure, ResolvePage, UpdatePage
 from relay.incident.events import Delivered, Undeliverable
 from relay.integrations.courier import Again, Never
-from relay.integrations.email import EmailTarget
+from relay.integrations.email import Email, EmailTarget
 from relay.store.encoding import write_event
 
 
@@ -108,6 +109,26 @@ async def test_the_words_of_a_refusal_can_be_kept_in_whatever_alphabet_they_are(
     with pytest.raises(Never, match=r"says 550: 5.7.1 Empf nger \[31m unbekannt$") as refusal:
         await send(mailbox)
     assert write_event(Undeliverable("Page", KEY, "pay", str(refusal.value)))
+
+
+@pytest.mark.parametrize(
+    ("says", "kind"), [("454 4.7.0 later", Again), ("421 4.3.2 shutting down", Again), ("535 5.7.8 no", Never)]
+)
+async def test_a_password_that_cannot_be_looked_at_now_is_shown_again_and_one_that_is_wrong_is_not(says, kind):
+    def look_at(server, session, envelope, mechanism, data):
+        return AuthResult(success=False, handled=False, message=says)
+
+    port, options = free_port(), {"auth_require_tls": False, "authenticator": look_at}
+    controller = Controller(Mailbox(), hostname="127.0.0.1", port=port, server_hostname="mail.example.com", **options)
+    controller.start()
+    try:
+        # a target refuses to be told a password without encryption
+        courier = Email(target(port).model_copy(update={"username": "relay"}), "secret", 2.0, ManualClock(NOON))
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(kind, match="the mail server"):
+                await courier.carry_out(PAGE, session)
+    finally:
+        controller.stop()
 
 
 async def test_one_recipient_is_enough(mailbox):
