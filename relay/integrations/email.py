@@ -3,10 +3,11 @@
 Contract: RFC 5321 (4xx is "not now", 5xx is "never"), RFC 5322 (one thread for each page), RFC 3834 (Auto-Submitted).
 """
 
+import asyncio
 import hashlib
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import aiohttp
 import aiosmtplib
@@ -17,10 +18,11 @@ from relay.config.secrets import one_place_each, read_secret
 from relay.incident.effects import AcknowledgePage, Announce, Effect, Page, ResolvePage, UpdatePage
 from relay.incident.events import Delivered
 from relay.integrations.courier import Again, Never
-from relay.integrations.exchange import TIMEOUT
 from relay.integrations.fitting import cut, one_line
 from relay.integrations.target import TargetSettings
 
+TIMEOUT = 9.0
+"""Seconds until the server wants the mail, and as many until it has taken it: both fit into what an errand may take."""
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 100_000
 LONGEST_WORDS = 300
@@ -73,17 +75,7 @@ class Email:
         """Send one message; the server has to take it for one recipient at least. Raises `Again` or `Never`."""
         message = self._message(effect)
         try:
-            await aiosmtplib.send(
-                message,
-                recipients=list(self._target.to),
-                hostname=self._target.host,
-                port=self._target.port,
-                username=self._target.username or None,
-                password=self._password or None,
-                use_tls=self._target.security == "tls",
-                start_tls=self._target.security == "starttls",
-                timeout=self._timeout,
-            )
+            await self._send(message)
         except aiosmtplib.SMTPAuthenticationError as error:
             raise _refusal(error.code, "it does not let Relay in with the username and the password") from None
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -95,6 +87,24 @@ class Email:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise Again(f"the mail server cannot be reached ({type(error).__name__})") from None
         return Delivered(effect.key, effect.target) if isinstance(effect, Page) else None
+
+    async def _send(self, message: EmailMessage) -> None:
+        async with asyncio.timeout(self._timeout) as limit:
+            client = _Client(
+                limit,
+                hostname=self._target.host,
+                port=self._target.port,
+                username=self._target.username or None,
+                password=self._password or None,
+                use_tls=self._target.security == "tls",
+                start_tls=self._target.security == "starttls",
+                timeout=self._timeout,
+            )
+            try:
+                await client.connect()
+                await client.send_message(message, recipients=list(self._target.to))
+            finally:
+                client.leave()
 
     def _message(self, effect: Effect) -> EmailMessage:
         subject, text, suffix = _words(effect)
@@ -114,6 +124,28 @@ class Email:
         """The same on every attempt, so that a mailbox which gets it twice can tell."""
         digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:40]
         return f"<{digest}.{suffix}@{self._target.sender.partition('@')[2]}>"
+
+
+class _Client(aiosmtplib.SMTP):
+    """Has its time anew from when the mail itself is sent: where that is broken off, it may be taken, and comes twice.
+
+    So who is slow before is given no mail that there is no time left to wait for.
+    """
+
+    def __init__(self, limit: asyncio.Timeout, timeout: float, **options: Any) -> None:
+        super().__init__(timeout=timeout, **options)
+        self._limit = limit
+        self._seconds = timeout
+
+    async def data(self, message: str | bytes, /, **options: Any) -> aiosmtplib.SMTPResponse:
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+        return await super().data(message, **options)
+
+    def leave(self) -> None:
+        """Hang up, and wait for nothing: what was taken is taken, whatever the server says when it is told to quit."""
+        if self.protocol is not None and self.protocol.is_connected:
+            self.protocol.write(b"QUIT\r\n")
+        self.close()
 
 
 def _words(effect: Effect) -> tuple[str, str, str]:

@@ -1,5 +1,6 @@
 """E-mail, to a real SMTP server in this process."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 
@@ -12,22 +13,35 @@ from rigs import KEY, NOON, NOTICE, PAGE
 
 from relay.clock import ManualClock
 from relay.demo.processes import free_port
+from relay.engine.dispatch import COURIER_TIMEOUT
 from relay.incident.effects import AcknowledgePage, Measure, ResolvePage, UpdatePage
 from relay.incident.events import Delivered, Undeliverable
 from relay.integrations.courier import Again, Never
-from relay.integrations.email import Email, EmailTarget
+from relay.integrations.email import TIMEOUT, Email, EmailTarget
 from relay.store.encoding import write_event
 
 
 @dataclass
 class Mailbox:
-    """Takes mail, or says what it is told to say."""
+    """Takes mail, or says what it is told to say; takes its time over some commands."""
 
     says: str = "250 OK"
     refuses: dict = field(default_factory=dict)
+    waits: dict = field(default_factory=dict)
+    """In seconds."""
     mail: list = field(default_factory=list)
 
+    async def handle_EHLO(self, server, session, envelope, name, responses):
+        await asyncio.sleep(self.waits.get("EHLO", 0))
+        session.host_name = name
+        return responses
+
+    async def handle_QUIT(self, server, session, envelope):
+        await asyncio.sleep(self.waits.get("QUIT", 0))
+        return "221 Bye"
+
     async def handle_RCPT(self, server, session, envelope, address, options):
+        await asyncio.sleep(self.waits.get("RCPT", 0))
         if address in self.refuses:
             return self.refuses[address]
         envelope.rcpt_tos.append(address)
@@ -36,6 +50,7 @@ class Mailbox:
     async def handle_DATA(self, server, session, envelope):
         if self.says.startswith("250"):
             self.mail.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=policy.default)))
+        await asyncio.sleep(self.waits.get("DATA", 0))
         return self.says.encode("latin-1")
 
 
@@ -140,6 +155,25 @@ async def test_one_recipient_is_enough(mailbox):
     mailbox.refuses["noc@example.com"] = "550 who?"
     with pytest.raises(Never, match="none of the recipients"):
         await send(mailbox)
+
+
+async def test_what_the_server_has_taken_is_delivered_whatever_it_does_when_told_to_quit(mailbox):
+    mailbox.waits = {"QUIT": 60}
+    async with asyncio.timeout(1.5):
+        assert await send(mailbox) == Delivered(KEY, "pay")
+
+
+async def test_a_slow_server_is_given_no_mail_that_it_would_have_to_be_given_again(mailbox):
+    mailbox.waits = {"EHLO": 1.2, "DATA": 1.2}  # of 2 seconds, each time
+    assert await send(mailbox) == Delivered(KEY, "pay")
+    mailbox.waits = {"EHLO": 1.2, "RCPT": 1.2}
+    with pytest.raises(Again):
+        await send(mailbox)
+    assert len(mailbox.mail) == 1
+
+
+def test_all_that_a_mail_may_take_fits_into_an_errand():
+    assert 2 * TIMEOUT < COURIER_TIMEOUT
 
 
 async def test_a_server_that_is_not_there_or_has_no_encryption_is_tried_again(mailbox):
