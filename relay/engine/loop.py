@@ -131,7 +131,8 @@ class Loop:
 
     async def run(self) -> None:
         """Turn until stopped."""
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        unbounded = aiohttp.TCPConnector(limit=0)  # each target's lane is its bound: who hangs must hold up no other
+        async with aiohttp.ClientSession(connector=unbounded) as session, asyncio.TaskGroup() as tasks:
             while not self._done:
                 self._nudged.clear()
                 self._claimed = time.monotonic()

@@ -4,9 +4,11 @@ import asyncio
 import time
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from relay.clock import WallClock
-from relay.engine.dispatch import Dispatch
+from relay.engine.dispatch import LANE, Dispatch
 from relay.engine.intake import Intake
 from relay.engine.loop import Loop
 from relay.engine.metrics import Metrics
@@ -44,3 +46,27 @@ async def test_what_cannot_wait_is_seen_at_once(loop):
     loop.nudge_within(5.0)
     loop.nudge_within(0.0)
     assert loop._nudged.is_set()
+
+
+async def test_pagers_that_hang_take_no_connection_from_one_that_is_well(loop, monkeypatch):
+    sessions = []
+    monkeypatch.setattr(loop._dispatch, "start", lambda *given: sessions.append(given[-1]))
+
+    async def answer(request):
+        await asyncio.sleep(60 if request.path == "/hangs" else 0)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/{any}", answer)
+    async with TestServer(app) as server, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(loop.run())
+        while not sessions:
+            await asyncio.sleep(0.01)
+        hanging = [tasks.create_task(sessions[0].get(server.make_url("/hangs"))) for _ in range(4 * LANE)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(2), sessions[0].get(server.make_url("/well")) as answered:
+            assert answered.status == 200
+        for task in hanging:
+            task.cancel()
+        loop.stop()
+        await running
