@@ -61,6 +61,19 @@ async def test_what_alerts_say_is_text(relay):
     assert "javascript:alert" not in shown
 
 
+async def test_an_alert_without_a_name_is_shown_by_its_fingerprint(relay):
+    nameless = {**told(service="search", items="5"), "annotations": {}}
+    del nameless["labels"]["alertname"]
+    await relay.post({"version": "4", "groupKey": "{}:{}", "alerts": [nameless]})
+    async with asyncio.timeout(5):
+        while (found := await relay.ask("GET", "/incidents/INC-2", role="viewer"))[0] == 404:
+            await asyncio.sleep(0.01)
+    _, told_ = await relay.ask("GET", "/api/v1/incidents/INC-2", role="viewer")
+    assert found[0] == 200
+    assert f"<h3>{told_['alerts'][0]['fingerprint']}</h3>" in found[1]
+    assert "items=5" in found[1]
+
+
 @pytest.mark.parametrize("id_", ["INC-9", "INC-%00", "nonsense", "INC-" + "9" * 40])
 async def test_what_is_no_incident_is_404(relay, id_):
     assert (await relay.ask("GET", f"/incidents/{id_}", role="viewer"))[0] == 404
