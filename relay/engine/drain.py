@@ -19,6 +19,7 @@ from relay.incident.incident import Incident
 from relay.incident.routing import Destination
 from relay.incident.triage import Difference, Known, Place, is_watchdog, place, sort
 from relay.integrations.alertmanager import Unusable, Webhook, read_webhook
+from relay.integrations.fitting import fold_key
 from relay.store.inbox import Quarantined, Received
 from relay.store.incidents import Incidents
 from relay.store.transaction import Transaction
@@ -31,7 +32,8 @@ FEWER_BYTES = 48 * 1024
 """The same while senders wait for an answer."""
 MOST_AT_ONCE = 100
 """Webhooks that are decided in the turn that stores them."""
-
+LONGEST_GROUP = 300
+"""Characters of what a group is known by; what tells two groups apart stands at the end of their keys."""
 ECHO = "the source tells of a firing that had just ended, with the same start: perhaps a late copy"
 
 
@@ -266,12 +268,17 @@ class _Work:
         return incident.id
 
     def _truncation(self, webhook: Webhook, touched: set[str]) -> None:
-        group = f"{self.source}:{webhook.group_key}"[:300]
+        group = f"{self.source}:{webhook.group_key}"
         left_out = webhook.truncated + len(webhook.broken)  # an alert that cannot be read proves no end either
+        counts = {group: left_out}
+        if len(group) > LONGEST_GROUP:
+            # what earlier versions kept under the mere beginning is taken back: nobody else ever would
+            counts = {fold_key(group, LONGEST_GROUP): left_out, group[:LONGEST_GROUP]: 0}
         for id_ in sorted(touched - {""}):
             incident = self.incidents.get(id_)
-            if incident is not None and incident.truncated.get(group, 0) != left_out:
-                self._events.setdefault(id_, []).append(AlertsTruncated(group, left_out))
+            for name, count in counts.items():
+                if incident is not None and incident.truncated.get(name, 0) != count:
+                    self._events.setdefault(id_, []).append(AlertsTruncated(name, count))
 
     def _happen(self, id_: str, event: Event) -> None:
         incident = self._current.get(id_) or self.incidents.get(id_)
