@@ -6,6 +6,7 @@ A webhook that comes twice needs no memory of the first: it says what is known, 
 import asyncio
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -15,7 +16,7 @@ from aiohttp import web
 from relay.config.secrets import read_secret
 from relay.config.settings import Settings
 from relay.engine.hear import hear
-from relay.http.alertmanager import CLOCK, METRICS
+from relay.http.alertmanager import CLOCK, INTAKE, METRICS
 from relay.http.api import LOOP, RULES, WRITER
 from relay.http.body import read_body
 from relay.http.routes import Route
@@ -70,28 +71,40 @@ def read_pagers(settings: Settings) -> dict[str, Pager]:
 
 async def pagerduty(request: web.Request) -> web.Response:
     """Take a webhook of PagerDuty (v3)."""
-    pager, body = await _read(request, "pagerduty")
-    if pager is None or not pagerduty_news.signed(
-        body, request.headers.get(pagerduty_news.SIGNATURE, ""), pager.secrets
-    ):
+    pager, body = _named(request, "pagerduty"), b""
+    offered = request.headers.get(pagerduty_news.SIGNATURE, "")
+    if pager is not None and pagerduty_news.offered(offered):
+        with suppress(web.HTTPBadRequest, web.HTTPRequestEntityTooLarge):  # they would tell a stranger its name
+            body = await _read(request)
+    if pager is None or not pagerduty_news.signed(body, offered, pager.secrets):
         raise web.HTTPUnauthorized(text=f"{pagerduty_news.SIGNATURE} is not a signature of this body with our secret")
     return await _take(request, pager, pagerduty_news.read_news(body))
 
 
 async def opsgenie(request: web.Request) -> web.Response:
     """Take a webhook of Opsgenie or of Jira Service Management."""
-    pager, body = await _read(request, "opsgenie")
+    pager = _named(request, "opsgenie")
     offered = request.headers.get(SECRET, "").encode("utf-8", "surrogateescape")
     known = pager.secrets if pager else ()
     if pager is None or not any([hmac.compare_digest(offered, secret.encode()) for secret in known]):
         raise web.HTTPUnauthorized(text=f"the secret does not belong to this pager: send it in {SECRET}")
-    return await _take(request, pager, opsgenie_news.read_news(body))
+    return await _take(request, pager, opsgenie_news.read_news(await _read(request)))
 
 
-async def _read(request: web.Request, type_: str) -> tuple[Pager | None, bytes]:
-    body = await read_body(request, MOST_BYTES)
+def _named(request: web.Request, type_: str) -> Pager | None:
     pager = request.app[PAGERS].get(request.match_info["name"])
-    return (pager if pager and pager.type == type_ else None), body
+    return pager if pager and pager.type == type_ else None
+
+
+async def _read(request: web.Request) -> bytes:
+    intake = request.app[INTAKE]
+    try:
+        with intake.place() as hold:
+            intake.need(min(request.content_length or 0, MOST_BYTES))  # what is larger is refused as that
+            return await read_body(request, MOST_BYTES, hold=hold)
+    except StoreUnavailable as error:
+        log.error("there is no room for a webhook of a pager", because=str(error))
+        raise web.HTTPServiceUnavailable(text="too much waits to be stored: send it again") from None
 
 
 async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Response:
@@ -142,7 +155,7 @@ ROUTES = (
         "/api/v1/webhooks/pagerduty/{name}",
         pagerduty,
         "Take what people do in PagerDuty (webhooks v3)",
-        refusals=(400, 401, 413, 503),
+        refusals=(401, 503),
     ),
     Route(
         "POST",

@@ -32,12 +32,16 @@ LARGEST_LIST = 8 * 1024 * 1024
 _PEOPLE = ("user", "user_reference")
 
 
+def offered(header: str) -> list[str]:
+    """Give the signatures that a header offers, of the kind that is understood."""
+    return [part.strip()[3:] for part in header.split(",") if part.strip().startswith("v1=")]
+
+
 def signed(body: bytes, header: str, secrets: Iterable[str]) -> bool:
     """Whether one of the signatures (`v1=<hex>,v1=…`: HMAC-SHA256 of the raw body) was made with one of the secrets."""
-    told = [part.strip()[3:] for part in header.split(",") if part.strip().startswith("v1=")]
-    offered = [one.encode("utf-8", "surrogateescape") for one in told]  # a header may hold any bytes
+    told = [one.encode("utf-8", "surrogateescape") for one in offered(header)]  # a header may hold any bytes
     right = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
-    return any([hmac.compare_digest(one, other.encode()) for one in offered for other in right])
+    return any([hmac.compare_digest(one, other.encode()) for one in told for other in right])
 
 
 def read_news(body: bytes) -> News | None:

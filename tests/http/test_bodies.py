@@ -11,12 +11,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from hostile import FINE, webhook
 from service import HOOK, TOKENS, service
 
+from relay.config.settings import PagerSettings
 from relay.http.body import read_body
 
 DOORS = {
     "/api/v1/webhooks/alertmanager/prod": HOOK,
     "/api/v1/incidents/INC-1/note": TOKENS["responder"],
-    "/api/v1/webhooks/pagerduty/main": "",
+    "/api/v1/webhooks/opsgenie/main": HOOK,
 }
 PACKED = gzip.compress(webhook(FINE))
 
@@ -35,7 +36,8 @@ UNREADABLE = {
 
 @pytest.fixture
 async def relay(tmp_path):
-    async with service(tmp_path) as running:
+    pager = PagerSettings(type="opsgenie", webhook_secret_file=str(tmp_path / "hook"))
+    async with service(tmp_path, pagers={"main": pager}) as running:
         yield running
 
 
@@ -52,15 +54,21 @@ async def say(relay, head, body=b"", hang_up=False):
     return answer
 
 
+def keys(secret):
+    """The headers in which a secret is shown, at one door or the other."""
+    return {"Authorization": f"Bearer {secret}", "X-Relay-Secret": secret}
+
+
 def post(path, secret, *headers):
-    return [f"POST {path} HTTP/1.1", "Host: relay", f"Authorization: Bearer {secret}", *headers]
+    shown = [f"{name}: {value}" for name, value in keys(secret).items()]
+    return [f"POST {path} HTTP/1.1", "Host: relay", *shown, *headers]
 
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", UNREADABLE)
 async def test_a_body_that_cannot_be_unpacked_is_refused_in_words(relay, door, name):
     encoding, body = UNREADABLE[name]
-    headers = {"Authorization": f"Bearer {DOORS[door]}", "Content-Encoding": encoding}
+    headers = {**keys(DOORS[door]), "Content-Encoding": encoding}
     status, said = await relay.ask("POST", door, body, headers=headers)
     assert status == 400
     assert said["error"].startswith("the body is not what Content-Encoding or Transfer-Encoding says: ")
@@ -92,10 +100,9 @@ async def test_a_coding_that_is_not_known_is_refused_in_words(relay):
 async def test_nothing_is_unpacked_for_who_may_not_post(relay, monkeypatch):
     monkeypatch.setattr("relay.http.body._unpack", pytest.fail)
     bomb = gzip.compress(b"0" * 50_000_000)
-    headers = {"Authorization": "Bearer wrong", "Content-Encoding": "gzip"}
-    for path in DOORS:
-        if "pagerduty" not in path:  # which proves itself by a signature of its body, of 1 MiB at most
-            assert (await relay.ask("POST", path, bomb, headers=headers))[0] == 401
+    headers = {**keys("wrong"), "X-PagerDuty-Signature": "v1=00", "Content-Encoding": "gzip"}
+    for path in (*DOORS, "/api/v1/webhooks/pagerduty/main"):
+        assert (await relay.ask("POST", path, bomb, headers=headers))[0] == 401
 
 
 async def test_the_server_itself_unpacks_nothing(relay, monkeypatch):
@@ -141,6 +148,21 @@ async def test_a_sender_that_hangs_up_is_no_failure_of_ours(relay, capfd):
     said = "".join(capfd.readouterr())
     assert "a sender hung up before its body was whole" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("pager", ["opsgenie/main", "opsgenie/other", "pagerduty/other", "pagerduty/main"])
+async def test_a_stranger_who_calls_himself_a_pager_is_refused_before_he_has_sent_anything(relay, pager):
+    head = ("X-PagerDuty-Signature: v1=00", "Content-Length: 1000000")
+    answer = await say(relay, post(f"/api/v1/webhooks/{pager}", "wrong", *head))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_webhook_of_a_pager_for_which_there_is_no_memory_is_503(relay, monkeypatch):
+    monkeypatch.setattr("relay.engine.intake.MOST_WAITING_BYTES", 1000)
+    path = "/api/v1/webhooks/opsgenie/main"
+    assert (await relay.ask("POST", path, b"{}", headers=keys(HOOK)))[0] == 202
+    assert (await relay.ask("POST", path, b"x" * 1001, headers=keys(HOOK)))[0] == 503
+    assert (await say(relay, post(path, HOOK, "Content-Length: 1001"))).startswith(b"HTTP/1.1 503 ")
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])

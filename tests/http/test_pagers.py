@@ -208,8 +208,32 @@ async def test_a_pager_that_is_not_named_is_401(relay):
     assert await notify(relay, event("acknowledged"), path="pagerduty/opsgenie") == 401
 
 
-async def test_a_huge_body_is_413(relay):
-    assert await notify(relay, b"x" * (door.MOST_BYTES + 1)) == 413
+async def test_a_huge_body_is_413_for_who_is_known_without_it(relay):
+    huge = b"x" * (door.MOST_BYTES + 1)
+    path = "/api/v1/webhooks/opsgenie/opsgenie"
+    assert (await relay.ask("POST", path, huge, headers={"X-Relay-Secret": SECRETS[0]}))[0] == 413
+    assert await notify(relay, huge) == 401
+
+
+@pytest.mark.parametrize("signed", ["", "v1=00"])
+@pytest.mark.parametrize("body", [b"{}", b"x" * (door.MOST_BYTES + 1), b"not gzip"])
+async def test_a_stranger_is_not_told_which_pagers_there_are(relay, signed, body):
+    headers = {"X-PagerDuty-Signature": signed, "Content-Encoding": "gzip" if b"gzip" in body else "identity"}
+    for kind in ("pagerduty", "opsgenie"):
+        paths = [f"/api/v1/webhooks/{kind}/{name}" for name in (kind, "other")]
+        known, unknown = [await relay.ask("POST", path, body, headers=headers) for path in paths]
+        assert known == unknown
+        assert known[0] == 401
+
+
+async def test_what_bears_no_signature_is_refused_before_it_has_come(relay):
+    reader, writer = await asyncio.open_connection(*relay.running.address)
+    writer.write(
+        b"POST /api/v1/webhooks/pagerduty/pagerduty HTTP/1.1\r\nHost: relay\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    async with asyncio.timeout(5):
+        assert b" 401 " in await reader.readline()
+    writer.close()
 
 
 # ---- Opsgenie ----
