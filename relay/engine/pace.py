@@ -23,6 +23,9 @@ class _Lane:
     filled_at: float
     failures: int = 0
     closed_until: float = 0.0
+    """By the circuit breaker; an answer opens it."""
+    paused_until: float = 0.0
+    """As the target asked; nothing but time ends that, whatever it answers to what was under way."""
 
 
 class Pace:
@@ -40,7 +43,7 @@ class Pace:
     def room(self, target: str) -> int:
         """How many errands the target may be given now."""
         lane, now = self._filled(target), self._monotonic()
-        if lane.closed_until > now:
+        if max(lane.closed_until, lane.paused_until) > now:
             return 0
         if lane.failures >= FAILURES:
             return 1  # one errand finds out whether it is back
@@ -62,8 +65,8 @@ class Pace:
         """Count a failure; `pause` is what the target itself asks for."""
         lane, now = self._filled(target), self._monotonic()
         if pause is not None:
-            lane.failures = 0
-            lane.closed_until = now + min(pause.total_seconds(), LONGEST_PAUSE)
+            lane.failures, lane.closed_until = 0, 0.0
+            lane.paused_until = max(lane.paused_until, now + min(pause.total_seconds(), LONGEST_PAUSE))
             return
         lane.failures += 1
         if lane.failures >= FAILURES:

@@ -92,6 +92,38 @@ def test_a_target_that_asks_for_patience_gets_it_and_is_not_broken(pace, seconds
     assert pace.room("pd") > 1
 
 
+def test_what_a_target_has_asked_for_holds_whatever_else_it_answers_meanwhile(pace, seconds):
+    spend(pace, "pd", 3)
+    pace.failed("pd", timedelta(seconds=30))  # and the two others, which were under way:
+    pace.answered("pd")
+    pace.failed("pd", timedelta(seconds=10))
+    assert pace.room("pd") == 0
+    seconds.now += 29
+    assert pace.closed() == {"pd"}
+    seconds.now += 1
+    assert pace.room("pd") > 1
+
+
+def test_a_pause_ends_no_sooner_because_the_target_fails_meanwhile(pace, seconds):
+    pace.failed("pd", timedelta(seconds=30))
+    for _ in range(FAILURES):
+        pace.failed("pd", None)
+    seconds.now += ALONE
+    assert pace.room("pd") == 0
+    seconds.now += ALONE
+    assert pace.room("pd") == 1
+
+
+def test_one_that_is_tried_again_and_asks_for_patience_is_left_alone_for_no_longer_than_that(pace, seconds):
+    for _ in range(FAILURES):
+        pace.failed("pd", None)
+    seconds.now += ALONE
+    pace.take("pd")
+    pace.failed("pd", timedelta(seconds=2))
+    seconds.now += 2
+    assert pace.room("pd") > 1
+
+
 def test_nobody_is_left_alone_for_an_hour_because_they_asked(pace, seconds):
     pace.failed("pd", timedelta(hours=1))
     seconds.now += LONGEST_PAUSE
