@@ -31,7 +31,7 @@ class _Lane:
 class Pace:
     """Says how many more errands a target may be given now.
 
-    `limits` gives requests a minute by target, 0 for no limit; `monotonic` gives seconds that never go back.
+    `limits` gives errands a minute by target, 0 for no limit; `monotonic` gives seconds that never go back.
     """
 
     def __init__(self, limits: Callable[[], Mapping[str, int]], monotonic: Callable[[], float]) -> None:

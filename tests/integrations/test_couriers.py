@@ -64,6 +64,15 @@ async def test_a_page_is_taken_in_updated_acknowledged_and_closed(it: Running) -
     assert not [entry for entry in it.vendor.journal if entry.acceptance in ("refused", "dropped")]
 
 
+async def test_each_message_is_one_request_but_an_update_at_opsgenie_is_three(it: Running) -> None:
+    """As docs/rules/fallback.md says beside `per_minute`, which counts messages."""
+    for effect in (PAGE, UPDATE, ACKNOWLEDGE, RESOLVE):
+        before = len(it.vendor.journal)
+        await it.ask(effect)
+        requests = 3 if effect is UPDATE and it.rig.name == "opsgenie" else 1
+        assert len(it.vendor.journal) - before == requests
+
+
 async def test_nothing_open_is_no_failure_of_what_is_said_about_it(it: Running) -> None:
     for effect in (ACKNOWLEDGE, RESOLVE):
         assert (await it.ask(effect)).kind == "done"
