@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from relay.engine.drain import Arrived
 from relay.integrations.alertmanager import Webhook
 from relay.store.failures import StoreUnavailable
 from relay.store.inbox import Received
 
-MOST_WAITING_BYTES = 512 * 1024 * 1024
-"""Bodies in memory, read in part or waiting for a commit. More means that the database does not keep up."""
 MOST_TOGETHER = 1_000
 
 
@@ -28,13 +27,15 @@ def _nobody_listens() -> None:
     pass
 
 
-class Intake:
-    """Takes webhooks in."""
+class Room:
+    """Room for bodies in memory."""
+
+    most: ClassVar[int]
+    """Bytes."""
+    full: ClassVar[str]
+    """Why there is no more."""
 
     def __init__(self) -> None:
-        self.came: Callable[[], None] = _nobody_listens
-        """Called for each webhook that comes."""
-        self._waiting: list[Waiting] = []
         self._bytes = 0
 
     @contextmanager
@@ -58,8 +59,21 @@ class Intake:
 
     def need(self, size: int) -> None:
         """Raise `StoreUnavailable` unless there is room for so many bytes."""
-        if self._bytes + size > MOST_WAITING_BYTES:
-            raise StoreUnavailable("too much waits to be stored: the database does not keep up")
+        if self._bytes + size > self.most:
+            raise StoreUnavailable(self.full)
+
+
+class Intake(Room):
+    """Takes webhooks in. Their bodies are read in part, or wait for a commit."""
+
+    most = 512 * 1024 * 1024
+    full = "too much waits to be stored: the database does not keep up"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came: Callable[[], None] = _nobody_listens
+        """Called for each webhook that comes."""
+        self._waiting: list[Waiting] = []
 
     async def accept(self, source: str, body: bytes, webhook: Webhook, now: datetime) -> None:
         """Return when the body is durable. Raises `StoreUnavailable` when it cannot be made so now."""

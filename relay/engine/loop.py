@@ -199,13 +199,13 @@ class Loop:
 
     def _beginning(self, now: datetime) -> Callable[[Connection], None]:
         """What a turn begins with, until one is kept."""
-        first, again = self._first_alone, None if self._reconsider else self._again
-        self._reconsider, self._again = False, frozenset()
         if self._alone and (back := self._steps.back()):
             self._set_back += back
             self._metrics.clock_set_back.inc()
             log.warning("the clock was set back: what waits is brought forward", seconds=back.total_seconds())
-        set_back = self._set_back
+            self._reconsider = True
+        first, again, set_back = self._first_alone, None if self._reconsider else self._again, self._set_back
+        self._reconsider, self._again = False, frozenset()
 
         def begin(connection: Connection) -> None:
             if first:

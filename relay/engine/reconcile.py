@@ -20,7 +20,7 @@ from relay.incident.alert import OWN_SOURCE, Alert
 from relay.incident.decide import Rules
 from relay.incident.events import AlertsMuted
 from relay.incident.incident import Incident
-from relay.incident.reconcile import Differences, Firing, Patience, Seen, reconcile
+from relay.incident.reconcile import Differences, Firing, Found, Patience, Seen, reconcile
 from relay.integrations.alertmanager import Webhook, read_webhook
 from relay.integrations.alertmanager_api import AlertmanagerApi, Told, body, tell
 from relay.integrations.courier import Again, Never
@@ -140,20 +140,8 @@ class Reconcile:
         told: Sequence[Told],
         now: datetime,
     ) -> None:
-        """Hold what was told against what fired before the question, and still does."""
-        after = await self._writer.read(lambda connection: firing_of(connection, name))
-        newer = {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
-        firing = {fingerprint: one for fingerprint, one in after.items() if fingerprint not in newer}
-        doubtful = any(answer.unusable or answer.up_for < asked.patience.absent for answer in told)
-        found = reconcile(
-            firing.keys(),
-            {fingerprint: one for fingerprint, one in _together(told).items() if fingerprint not in newer},
-            asked.lasting,
-            asked.patience,
-            began,
-            self._passed,
-            proves_absence=len(told) == len(asked.apis) and not doubtful,
-        )
+        firing = await self._writer.read(lambda connection: firing_of(connection, name))
+        found, newer = await asyncio.to_thread(_found, asked, told, before, firing, began, self._passed)
         await self._tell(name, found.missed, {one: firing[one].told_at for one in found.absent}, now)
         muted: dict[str, dict[str, str]] = defaultdict(dict)
         for fingerprint, by in found.muted.items():
@@ -224,6 +212,29 @@ def _note_answer(connection: Connection, name: str, now: datetime) -> None:
     transaction.incidents.known([_answered(name).key])
     transaction.incidents.tell(_answered(name), "", now)
     transaction.write(now)
+
+
+def _found(
+    asked: Asked,
+    told: Sequence[Told],
+    before: Mapping[str, Firing],
+    after: Mapping[str, Firing],
+    began: timedelta,
+    answered: timedelta,
+) -> tuple[Found, set[str]]:
+    """Hold what was told against what fired before the question and still does; also gives what is newer than that."""
+    newer = {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+    doubtful = any(answer.unusable or answer.up_for < asked.patience.absent for answer in told)
+    found = reconcile(
+        after.keys() - newer,
+        {fingerprint: one for fingerprint, one in _together(told).items() if fingerprint not in newer},
+        asked.lasting,
+        asked.patience,
+        began,
+        answered,
+        proves_absence=len(told) == len(asked.apis) and not doubtful,
+    )
+    return found, newer
 
 
 def _together(told: Sequence[Told]) -> dict[str, Seen]:

@@ -5,13 +5,16 @@ They change one change at a time, on the event loop; what takes long is read in 
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from relay.clock import Clock
 from relay.config.complaints import Complaint, Rejected
+from relay.config.files import read_all, revision
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import Ruleset, load
 from relay.engine.windows import Dated, join_windows
@@ -22,6 +25,8 @@ from relay.integrations.courier import Courier
 from relay.store.window_log import WindowAct
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 
 class RulesInUse:
@@ -45,6 +50,8 @@ class RulesInUse:
         self._metrics = metrics
         self._mistaken = mistaken
         self._changing = asyncio.Lock()
+        self._beside = ThreadPoolExecutor(1, "relay-rules")
+        """Of their own: names of hosts are looked up in asyncio's threads, and may hang there."""
         self._acts: Sequence[WindowAct] = ()
         self._calendars: Mapping[str, str] = {}
         self._dated: Dated = {}
@@ -97,11 +104,19 @@ class RulesInUse:
         self._told = {**self._told, schedule: told}
         self._rules = replace(self._rules, roster=replace(self._rules.roster, told=self._told))
 
+    async def are_others(self) -> bool:
+        """Whether the files hold other rules by now, or none that can be read."""
+        try:
+            documents, complaints = await self._think(read_all, self.path)
+        except Rejected:
+            return True
+        return bool(complaints) or revision(documents) != self._rules.revision
+
     async def reload(self) -> Rejected | None:
         """Take the files anew; gives what is wrong with them when they cannot be used, and then nothing changes."""
         async with self._changing:
             try:
-                ruleset = await asyncio.to_thread(load, self.path, self._link_base)
+                ruleset = await self._think(load, self.path, self._link_base)
             except Rejected as rejected:
                 self._metrics.reload_ok.set(0)
                 log.error(
@@ -115,9 +130,12 @@ class RulesInUse:
             return None
 
     async def _change(self, ruleset: Ruleset, acts: Sequence[WindowAct], calendars: Mapping[str, str]) -> None:
-        windows = await asyncio.to_thread(self._join_windows, ruleset, acts, calendars)
+        windows = await self._think(self._join_windows, ruleset, acts, calendars)
         self._ruleset, self._acts, self._calendars = ruleset, acts, calendars
         self._take_windows(windows)
+
+    async def _think(self, work: Callable[..., Result], *given: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._beside, work, *given)
 
     def _join_windows(self, ruleset: Ruleset, acts: Sequence[WindowAct], calendars: Mapping[str, str]) -> Windows:
         now = self._clock.now()

@@ -36,19 +36,25 @@ class ScheduleWatch:
         self._metrics = metrics
         self._due: dict[str, tuple[Provider, float]] = {}
         """When each is to be read of its provider, in seconds that pass: the time may be set meanwhile."""
+        self._begun = False
 
     async def begin(self) -> None:
-        """Take in what was told before the start, before anything is decided."""
+        """Take in what was told before the start, before anything is decided; as soon as the database can be read."""
         try:
             for name, told in (await self._writer.read(read_told)).items():
-                self._rules.take_told(name, told)
+                if name not in self._rules.rules.roster.told:
+                    self._rules.take_told(name, told)
         except StoreUnavailable as trouble:
             log.warning("what schedules told before the start is not known", because=str(trouble))
+        else:
+            self._begun = True
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with aiohttp.ClientSession() as session:
             while True:
+                if not self._begun:
+                    await self.begin()
                 await self.look(session)
                 await asyncio.sleep(EVERY)
 

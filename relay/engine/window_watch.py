@@ -93,15 +93,15 @@ class WindowWatch:
         newest = await self._writer.read(newest_act)
         if newest != self._newest:
             acts = await self._writer.read(read_acts)
-            self._newest = newest
             await self._rules.take_acts(acts)
+            self._newest = newest
             self._changed()
 
     async def refresh(self, session: aiohttp.ClientSession) -> None:
         """Read every calendar that is due."""
         for window in self._fetched():
             known, address = self._calendars.get(window.name), _digest(window)
-            if known is None or known.address != address:  # of what another has told, nothing holds
+            if known is None or (address and known.address != address):  # of what another has told, nothing holds
                 if known and known.text is not None:
                     await self._take(window, known, None)
                 known = self._calendars[window.name] = _Known(address)
@@ -134,8 +134,8 @@ class WindowWatch:
             log.warning("a calendar cannot be kept", window=window.name, because=str(trouble))
 
     async def _take(self, window: Window, known: _Known, text: str | None) -> None:
-        known.text = text
         await self._rules.take_calendar(window.name, text)
+        known.text = text
         self._changed()
 
     async def _failed(self, window: Window, known: _Known, because: str, now: datetime) -> None:

@@ -48,6 +48,7 @@ def build(
     app = web.Application(client_max_size=alertmanager.MOST_BYTES, middlewares=[refuse_in_json])
     app[ACCESS] = access
     app[pagers.PAGERS] = known_pagers
+    app[pagers.STRANGERS] = pagers.StrangersRoom()
     app[alertmanager.INTAKE] = intake
     app[alertmanager.CLOCK] = clock
     app[alertmanager.METRICS] = metrics

@@ -16,6 +16,7 @@ from aiohttp import web
 from relay.config.secrets import read_secret
 from relay.config.settings import Settings
 from relay.engine.hear import hear
+from relay.engine.intake import Room
 from relay.http.alertmanager import CLOCK, INTAKE, METRICS
 from relay.http.api import LOOP, RULES, WRITER
 from relay.http.body import read_body
@@ -37,6 +38,13 @@ LONGEST_QUESTION = 3.0
 """Seconds in which a pager must have said what is in a group of pages; it waits 5 for our own answer."""
 
 
+class StrangersRoom(Room):
+    """For what has proved nothing yet: strangers may fill it, and Alertmanager's webhooks do not need it."""
+
+    most = 32 * 1024 * 1024
+    full = "too many webhooks of pagers are being read"
+
+
 @dataclass(frozen=True, slots=True)
 class Pager:
     """A pager that may post: its kind, its secrets, and its targets."""
@@ -56,6 +64,7 @@ class Pager:
 
 
 PAGERS = web.AppKey("pagers", Mapping[str, Pager])
+STRANGERS = web.AppKey("strangers", StrangersRoom)
 
 
 def read_pagers(settings: Settings) -> dict[str, Pager]:
@@ -75,7 +84,7 @@ async def pagerduty(request: web.Request) -> web.Response:
     offered = request.headers.get(pagerduty_news.SIGNATURE, "")
     if pager is not None and pagerduty_news.offered(offered):
         with suppress(web.HTTPBadRequest, web.HTTPRequestEntityTooLarge):  # they would tell a stranger its name
-            body = await _read(request)
+            body = await _read(request, request.app[STRANGERS])
     if pager is None or not pagerduty_news.signed(body, offered, pager.secrets):
         raise web.HTTPUnauthorized(text=f"{pagerduty_news.SIGNATURE} is not a signature of this body with our secret")
     return await _take(request, pager, pagerduty_news.read_news(body))
@@ -88,7 +97,7 @@ async def opsgenie(request: web.Request) -> web.Response:
     known = pager.secrets if pager else ()
     if pager is None or not any([hmac.compare_digest(offered, secret.encode()) for secret in known]):
         raise web.HTTPUnauthorized(text=f"the secret does not belong to this pager: send it in {SECRET}")
-    return await _take(request, pager, opsgenie_news.read_news(await _read(request)))
+    return await _take(request, pager, opsgenie_news.read_news(await _read(request, request.app[INTAKE])))
 
 
 def _named(request: web.Request, type_: str) -> Pager | None:
@@ -96,15 +105,14 @@ def _named(request: web.Request, type_: str) -> Pager | None:
     return pager if pager and pager.type == type_ else None
 
 
-async def _read(request: web.Request) -> bytes:
-    intake = request.app[INTAKE]
+async def _read(request: web.Request, room: Room) -> bytes:
     try:
-        with intake.place() as hold:
-            intake.need(min(request.content_length or 0, MOST_BYTES))  # what is larger is refused as that
+        with room.place() as hold:
+            room.need(min(request.content_length or 0, MOST_BYTES))  # what is larger is refused as that
             return await read_body(request, MOST_BYTES, hold=hold)
     except StoreUnavailable as error:
         log.error("there is no room for a webhook of a pager", because=str(error))
-        raise web.HTTPServiceUnavailable(text="too much waits to be stored: send it again") from None
+        raise web.HTTPServiceUnavailable(text=f"{error}: send it again") from None
 
 
 async def _take(request: web.Request, pager: Pager, news: News | None) -> web.Response:

@@ -7,6 +7,7 @@ time to time. A difference counts only when it lasts; an answer that cannot be h
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from relay.incident.alert import Alert
 
@@ -22,8 +23,7 @@ class Seen:
     muted_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Firing:
+class Firing(NamedTuple):
     """An alert that fires here: of which incident, since when, and when it was last told of."""
 
     incident: str

@@ -72,9 +72,8 @@ class Rotation(Placed):
         starts = [self.starts, *(change.starts for change in self.changes)]
         if starts != sorted(set(starts)):
             raise ValueError("write changes in their order, each of a later day than the one before")
-        if self.ends and self.ends <= starts[-1]:
-            also = ", also that of the last change" if self.changes else ""
-            raise ValueError(f'"ends" must be later than "starts"{also}')
+        if self.ends and self.ends <= self.starts:
+            raise ValueError('"ends" must be later than "starts"')
         people = self.people
         for change in self.changes:
             people = change.people or people

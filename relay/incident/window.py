@@ -19,7 +19,6 @@ LONGEST = timedelta(days=31)
 """How long one time of what comes round may last."""
 
 _AHEAD = timedelta(days=3660)
-_NEXT = (timedelta(days=2), timedelta(days=40), timedelta(days=400), _AHEAD)
 _MOMENT = timedelta(microseconds=1)
 
 MatcherSet = Annotated[tuple[OneMatcher, ...], Field(min_length=1)]
@@ -238,11 +237,11 @@ class Window(Placed):
 
     def next_occasion(self, now: datetime) -> Occasion | None:
         """The next time that it opens, within ten years."""
-        for ahead in _NEXT:  # most come round soon: what ten years bring is asked of few
-            found = (o for one in self._series for o in one.between(now, now + ahead) if o.starts > now)
-            if first := min(found, default=None):
-                return first
-        return None
+        some = next(self._opens(now, now + _AHEAD), None)
+        return min(self._opens(now, some.starts + _MOMENT)) if some else None
+
+    def _opens(self, after: datetime, until: datetime) -> Iterator[Occasion]:
+        return (one for series in self._series for one in series.between(after, until) if one.starts > after)
 
     def idle_dates(self) -> Iterator[tuple[str, str]]:
         """Dates that are written, and do nothing; each with what to do about it."""

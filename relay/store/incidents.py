@@ -261,11 +261,9 @@ class Incidents:
         waits = select(row.id).where(row.phase.in_(_LOOKED_AT))
         if only is not None:
             waits = waits.where(row.id.in_(only))
-        free = list(self.connection.execute(waits.with_for_update(skip_locked=True)).scalars())
-        for start in range(0, len(free), CHUNK):
-            chosen = row.id.in_(free[start : start + CHUNK])
-            self.connection.execute(update(tables.incident).where(chosen).values(wake_at=now))
-        return frozenset(self.connection.execute(waits).scalars()) - set(free)
+        free = row.id.in_(waits.with_for_update(skip_locked=True))
+        self.connection.execute(update(tables.incident).where(free).values(wake_at=now))
+        return frozenset(self.connection.execute(waits.where(row.wake_at.is_distinct_from(now))).scalars())
 
     def looked_at(self, id_: str) -> None:
         """Forget that an incident was to be looked at again."""

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from test_reconciling import a_told, incidents, until
 from world import World, told
 
+from relay.clock import ManualClock
 from relay.engine import turn
 from relay.engine.submit import submit
 from relay.incident.events import ConditionDated
@@ -56,6 +57,24 @@ def test_what_was_looked_at_waits_for_its_own_deadlines(database):
     database.transact(lambda connection: Incidents(connection).look_again(world.clock.now()))
     world.after(seconds=1)
     assert database.read(lambda connection: connection.execute(wakes).scalar()) == before
+
+
+@pytest.mark.servers
+async def test_a_clock_that_is_set_back_lets_all_be_looked_at_again(tmp_path, monkeypatch):
+    """What was to be looked at, and was not yet, would be so by the new clock only an hour later."""
+    look_again, times = Incidents.look_again, []
+
+    def note(incidents, now, only=None):
+        times.append(now)
+        return look_again(incidents, now, only)
+
+    monkeypatch.setattr(Incidents, "look_again", note)
+    clock = ManualClock(NOON)
+    async with service(tmp_path, clock=clock):
+        await until(lambda: asyncio.sleep(0, len(times) == 1))
+        clock.step(timedelta(hours=-1))
+        await until(lambda: asyncio.sleep(0, len(times) == 2))
+    assert times == [NOON, NOON - timedelta(hours=1)]
 
 
 @pytest.mark.servers

@@ -1,5 +1,7 @@
 """A schedule that a provider owns is known at every moment, however the clock is set."""
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import aiohttp
@@ -15,6 +17,7 @@ from relay.engine.rules_in_use import RulesInUse
 from relay.engine.schedule_watch import ScheduleWatch
 from relay.engine.writer import Writer
 from relay.incident.oncall import on_call
+from relay.store.failures import StoreUnavailable
 
 RULES = """
 targets: {{hook: {{type: webhook, url_env: HOOK}}}}
@@ -33,7 +36,10 @@ async def watching(tmp_path, monkeypatch):
     asked = []
 
     async def answer(request):
-        asked.append(request)
+        if not asked or asked[-1] != "down":
+            asked.append(request)
+        else:
+            raise web.HTTPServiceUnavailable
         who = {"P1": "ada", "P2": "bob"}[request.query["schedule_ids[]"]]
         now = {"user": {"id": "U", "email": f"{who}@example.com"}, "start": None, "end": None}
         return web.json_response({"oncalls": [now], "more": False})
@@ -56,11 +62,16 @@ async def watching(tmp_path, monkeypatch):
                 (tmp_path / "all.yaml").write_text((tmp_path / "all.yaml").read_text().replace(before, after))
                 assert await rules.reload() is None
 
-            async def on_call_after_a_start():
+            async def on_call_after_a_start(reads=writer):
                 restarted = RulesInUse(tmp_path, "", {}, clock, metrics)
-                await ScheduleWatch(restarted, writer, clock, metrics).begin()
+                starting = ScheduleWatch(restarted, reads, clock, metrics)
+                await starting.begin()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await starting.run()
                 return on_call("s", restarted.rules.roster, clock.now()).person
 
+            look.writer, look.asked = writer, asked
             look.clock, look.change, look.on_call_after_a_start = clock, change, on_call_after_a_start
             yield look
             writer.close()
@@ -90,4 +101,18 @@ async def test_another_schedule_after_a_reload_is_read_at_once(watching):
 
 async def test_what_was_told_is_known_from_a_start_on(watching):
     await watching()
+    watching.asked.append("down")
     assert await watching.on_call_after_a_start() == "ada"
+
+
+async def test_what_was_told_is_known_as_soon_as_the_database_can_be_read(watching):
+    class Later:
+        """A database that is away at first."""
+
+        async def read(self, work):
+            self.read = watching.writer.read
+            raise StoreUnavailable("it is away")
+
+    await watching()
+    watching.asked.append("down")
+    assert await watching.on_call_after_a_start(Later()) == "ada"

@@ -205,3 +205,31 @@ async def test_of_another_address_after_a_reload_only_what_it_tells_itself_holds
     await published.change_address(f'url: "{published.url}?new"')
     await published.look(seconds=5)
     assert (published.asked, published.open, published.changed) == (2, open_, changed)
+
+
+async def test_an_address_that_cannot_be_read_for_a_moment_changes_nothing(published, tmp_path):
+    secret = tmp_path / "address"
+    secret.write_text(published.url)
+    published.start("keep", f'url_file: "{secret}"')
+    await published.look()
+    secret.unlink()
+    await published.look(seconds=5)
+    secret.write_text(published.url)
+    await published.look(seconds=5)
+    assert (published.asked, published.open, published.changed) == (1, ["cards"], 1)
+
+
+async def test_a_calendar_that_could_not_be_taken_in_is_taken_in_the_next_time(published, monkeypatch):
+    take, failed = published.rules.take_calendar, []
+
+    async def fail_once(window, text):
+        if not failed:
+            failed.append(window)
+            raise RuntimeError("can't start new thread")
+        await take(window, text)
+
+    monkeypatch.setattr(published.rules, "take_calendar", fail_once)
+    with pytest.raises(RuntimeError):
+        await published.look()
+    await published.look(minutes=15)
+    assert published.open == ["cards"]

@@ -158,7 +158,7 @@ async def test_a_stranger_who_calls_himself_a_pager_is_refused_before_he_has_sen
 
 
 async def test_a_webhook_of_a_pager_for_which_there_is_no_memory_is_503(relay, monkeypatch):
-    monkeypatch.setattr("relay.engine.intake.MOST_WAITING_BYTES", 1000)
+    monkeypatch.setattr("relay.engine.intake.Intake.most", 1000)
     path = "/api/v1/webhooks/opsgenie/main"
     assert (await relay.ask("POST", path, b"{}", headers=keys(HOOK)))[0] == 202
     assert (await relay.ask("POST", path, b"x" * 1001, headers=keys(HOOK)))[0] == 503

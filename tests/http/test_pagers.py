@@ -16,6 +16,7 @@ from world import told
 
 from relay.config.settings import PagerSettings
 from relay.demo.standins import opsgenie, pagerduty
+from relay.engine.intake import Intake
 from relay.http import pagers as door
 
 pytestmark = pytest.mark.servers
@@ -113,6 +114,27 @@ async def test_a_name_of_no_target_of_its_type_is_told_at_the_start_and_at_each_
         assert capfd.readouterr().err.count(complaint) == 1
         assert await running.running.rules.reload() is None
         assert capfd.readouterr().err.count(complaint) == 1
+
+
+async def test_strangers_who_fill_the_room_of_pagers_keep_no_alert_out(relay, monkeypatch):
+    size, writers = door.MOST_BYTES, []
+    monkeypatch.setattr(door.StrangersRoom, "most", 3 * size)
+    monkeypatch.setattr(Intake, "most", 3 * size)
+    begin = (
+        "POST /api/v1/webhooks/pagerduty/pagerduty HTTP/1.1\r\nHost: x\r\n"
+        f"X-PagerDuty-Signature: v1=00\r\nContent-Length: {size}\r\n\r\n"
+    )
+    for _ in range(3):
+        _, writer = await asyncio.open_connection(*relay.running.address)
+        writer.write(begin.encode() + b"x" * (size - 1))
+        await writer.drain()
+        writers.append(writer)
+    await asyncio.sleep(1)
+    assert await notify(relay, event("acknowledged")) == 503
+    status, _ = await relay.post({"version": "4", "groupKey": "{}:{}", "alerts": [told(service="ledger")]})
+    assert status == 200
+    for writer in writers:
+        writer.close()
 
 
 @pytest.mark.parametrize("other", [("pd-else",), ("pd-gone", "PD-ADA")])

@@ -218,16 +218,16 @@ async def test_a_body_for_which_there_is_no_memory_is_503_and_leaves_none_behind
             return answer.status
 
     with monkeypatch.context() as tight:
-        tight.setattr(intake, "MOST_WAITING_BYTES", 500_000)
+        tight.setattr(intake.Intake, "most", 500_000)
         assert await post() == 503
         assert (await relay.post(body(told())))[0] == 200
-    monkeypatch.setattr(intake, "MOST_WAITING_BYTES", 1_000_000)
+    monkeypatch.setattr(intake.Intake, "most", 1_000_000)
     for _ in range(2):
         assert await post() == 200
 
 
 def test_bodies_count_together_from_their_first_byte_until_they_are_done_with(monkeypatch):
-    monkeypatch.setattr(intake, "MOST_WAITING_BYTES", 100)
+    monkeypatch.setattr(intake.Intake, "most", 100)
     places = intake.Intake()
     with places.place() as one, places.place() as other:
         one(60)

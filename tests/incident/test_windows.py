@@ -413,3 +413,20 @@ def test_when_fallback_and_target_have_both_refused_nobody_is_held_up_whoever_wa
     story.after(minutes=1).paged("window:mail")
     story.when(Undeliverable("Page", f"{ring.key}>mail", "mail", "no")).paged()
     story.when(Undeliverable("Page", ring.key, "pd-noc", "no")).paged("L1:pd-ada")
+
+
+def test_the_next_time_is_the_first_that_begins_later_however_far_ahead():
+    hourly = a_window(cron="0 * * * *", duration="10m", starts="2028-02-01T00:00")
+    looked = []
+
+    class Counted:
+        def between(self, after, until):
+            for one in hourly._series[0].between(after, until):
+                looked.append(one)
+                yield one
+
+    counted = hourly.model_copy()
+    counted._series = (Counted(),)
+    now = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    assert counted.next_occasion(now).starts == datetime(2028, 2, 1, tzinfo=UTC)
+    assert len(looked) < 10
