@@ -129,9 +129,8 @@ def _targets(path: Path, settings: Settings | None, ruleset: Ruleset | None) -> 
     if settings is None or ruleset is None:
         return
     types = {name: target.type for name, target in ruleset.targets.items()}
-    for said in settings.mistaken_targets(types):
-        way, problem = said.split(": ", 1)
-        yield replace(complain_at(read(path), tuple(way.split(".")), problem, "mend the name"), warning=True)
+    for way, problem in settings.mistaken_targets(types):
+        yield replace(complain_at(read(path), way, problem, "mend the name"), warning=True)
 
 
 def _recorded(data: str | None, database: str | None) -> list[dict[str, str]]:

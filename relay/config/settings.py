@@ -270,16 +270,19 @@ class Settings(BaseSettings):
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
-    def mistaken_targets(self, types: Mapping[str, str]) -> Iterator[str]:
-        """Say what is wrong with targets that the settings name; `types` are those of the rules' targets, by name."""
+    def mistaken_targets(self, types: Mapping[str, str]) -> Iterator[tuple[Route, str]]:
+        """Say what is wrong with targets that the settings name, each with the way to it.
+
+        `types` are those of the rules' targets, by name.
+        """
         for name, pager in self.pagers.items():
             of_its_type = [target for target, type_ in types.items() if type_ == pager.type]
             for target in pager.targets:
+                way = ("pagers", name, "targets")
                 if target not in types:
-                    said = f'there is no target "{target}": {suggest(target, of_its_type)}'
-                    yield f"pagers.{name}.targets: {said}"
+                    yield way, f'there is no target "{target}": {suggest(target, of_its_type)}'
                 elif types[target] != pager.type:
-                    yield f'pagers.{name}.targets: "{target}" is a target of the type {types[target]}, no {pager.type}'
+                    yield way, f'"{target}" is a target of the type {types[target]}, no {pager.type}'
 
     def check_secrets(self) -> None:
         """Read every secret that is named. Raises `SecretMissing` with all that are missing, each with its setting."""

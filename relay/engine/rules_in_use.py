@@ -14,6 +14,7 @@ import structlog
 
 from relay.clock import Clock
 from relay.config.complaints import Complaint, Rejected
+from relay.config.document import Route
 from relay.config.files import read_all, revision
 from relay.engine.metrics import Metrics
 from relay.engine.ruleset import Ruleset, load
@@ -39,7 +40,7 @@ class RulesInUse:
         extra: Mapping[str, Courier],
         clock: Clock,
         metrics: Metrics,
-        mistaken: Callable[[Mapping[str, str]], Iterable[str]] = lambda types: (),
+        mistaken: Callable[[Mapping[str, str]], Iterable[tuple[Route, str]]] = lambda types: (),
     ) -> None:
         """`mistaken` says what is wrong with targets that others name, given the types of all there are."""
         self.path = path
@@ -157,5 +158,5 @@ class RulesInUse:
         self._metrics.reload_at.set(self._clock.now().timestamp())
         for warning in self._ruleset.warnings:
             log.warning("rules", warning=f"{warning.place}: {warning.problem}: {warning.advice}")
-        for said in self._mistaken(self.types()):
-            log.warning("settings", warning=said)
+        for way, said in self._mistaken(self.types()):
+            log.warning("settings", warning=f"{'.'.join(map(str, way))}: {said}")

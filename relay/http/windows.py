@@ -206,10 +206,9 @@ async def _do(
     def work(connection: Connection) -> Window | None:
         """Write it down, unless it is a window whose name somebody else has given another one meanwhile."""
         lock_acts(connection)
-        if kind == ADDED:
-            for window in join_windows((), read_acts(connection), {}, now, {}):
-                if window.name == name:
-                    return window
+        standing = join_windows((), read_acts(connection, name), {}, now, {}) if kind == ADDED else ()
+        if standing:
+            return standing[0]
         append_act(connection, WindowAct(name, kind, caller.name, now, body))
         return None
 

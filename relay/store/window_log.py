@@ -49,10 +49,13 @@ def was_announced(connection: Connection, name: str, body: Mapping[str, Any]) ->
     return connection.execute(found).first() is not None
 
 
-def read_acts(connection: Connection) -> list[WindowAct]:
-    """Everything that people have done, in order."""
+def read_acts(connection: Connection, name: str | None = None) -> list[WindowAct]:
+    """Everything that people have done, in order; or only to windows of one name."""
     row = tables.window.c
-    return [_act(found) for found in connection.execute(select(tables.window).where(_BY_PEOPLE).order_by(row.id))]
+    chosen = select(tables.window).where(_BY_PEOPLE).order_by(row.id)
+    if name is not None:
+        chosen = chosen.where(row.name == name)
+    return [_act(found) for found in connection.execute(chosen)]
 
 
 def newest_acts(connection: Connection, limit: int) -> list[WindowAct]:

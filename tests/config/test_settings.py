@@ -202,7 +202,7 @@ def test_targets_of_pagers_are_held_against_those_of_the_rules(settings):
     pager = "{type: pagerduty, webhook_secret_env: S, targets: [pd-main, og-main, pd-mian, x]}"
     found = settings(f"pagers: {{p: {pager}, q: {{type: opsgenie, webhook_secret_env: S}}}}")
     assert list(found.mistaken_targets({"pd-main": "pagerduty", "og-main": "opsgenie", "mail": "email"})) == [
-        'pagers.p.targets: "og-main" is a target of the type opsgenie, no pagerduty',
-        'pagers.p.targets: there is no target "pd-mian": did you mean "pd-main"?',
-        'pagers.p.targets: there is no target "x": write one of: pd-main',
+        (("pagers", "p", "targets"), '"og-main" is a target of the type opsgenie, no pagerduty'),
+        (("pagers", "p", "targets"), 'there is no target "pd-mian": did you mean "pd-main"?'),
+        (("pagers", "p", "targets"), 'there is no target "x": write one of: pd-main'),
     ]
