@@ -115,7 +115,8 @@ class WindowWatch:
         assert window.calendar is not None
         now = self._clock.now()
         try:
-            text = await download(_address(window), session)
+            address = _address(window)
+            text = await download(address, session)
             read = window if text == known.text else await asyncio.to_thread(window.with_calendar, text)
         except (Again, Never, ValueError, SecretMissing) as trouble:
             known.due = self._clock.monotonic() + min(AFTER_FAILURE, window.calendar.refresh).total_seconds()
@@ -127,7 +128,7 @@ class WindowWatch:
         self._metrics.calendar_at.labels(window.name).set(now.timestamp())
         if text != known.text:
             await self._take(window, known, text)
-        told = Told(digest(_address(window)), now, text)
+        told = Told(digest(address), now, text)
         try:
             await self._writer.transact(lambda connection: keep_calendar(connection, window.name, told))
         except StoreUnavailable as trouble:
