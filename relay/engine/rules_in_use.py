@@ -52,7 +52,7 @@ class RulesInUse:
         self._mistaken = mistaken
         self._changing = asyncio.Lock()
         self._beside = ThreadPoolExecutor(1, "relay-rules")
-        """Of their own: names of hosts are looked up in asyncio's threads, and may hang there."""
+        """A thread of their own: asyncio's may all be at what takes long."""
         self._acts: Sequence[WindowAct] = ()
         self._calendars: Mapping[str, str] = {}
         self._dated: Dated = {}
@@ -105,7 +105,7 @@ class RulesInUse:
         self._told = {**self._told, schedule: told}
         self._rules = replace(self._rules, roster=replace(self._rules.roster, told=self._told))
 
-    async def are_others(self) -> bool:
+    async def files_differ(self) -> bool:
         """Whether the files hold other rules by now, or none that can be read."""
         try:
             documents, complaints = await self._think(read_all, self.path)

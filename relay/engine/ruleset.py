@@ -45,7 +45,8 @@ def load(path: Path, link_base: str = "", *, secrets: bool = True) -> Ruleset:
     Without `secrets`, a secret that is missing is a warning: the machine that checks is seldom the one that pages.
     """
     found, complaints = read_all(path)
-    complaints += map(_is_no_rule_file, strangers := list(filter(_holds_settings, found)))
+    strangers = [document for document in found if _holds_settings(document)]
+    complaints += [_is_no_rule_file(document) for document in strangers]
     documents = [document for document in found if document not in strangers]
     unread = {complaint.place.file for complaint in complaints} - {document.name for document in documents}
     files = [(document, _usable(document, complaints)) for document in documents]

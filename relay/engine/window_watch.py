@@ -124,11 +124,12 @@ class WindowWatch:
             return
         if read.unread:
             log.warning("events of a calendar are left out", window=window.name, because=read.unread[:5])
-        known.due, known.answered_at = self._clock.monotonic() + window.calendar.refresh.total_seconds(), now
+        known.address, known.answered_at = digest(address), now
+        known.due = self._clock.monotonic() + window.calendar.refresh.total_seconds()
         self._metrics.calendar_at.labels(window.name).set(now.timestamp())
         if text != known.text:
             await self._take(window, known, text)
-        told = Told(digest(address), now, text)
+        told = Told(known.address, now, text)
         try:
             await self._writer.transact(lambda connection: keep_calendar(connection, window.name, told))
         except StoreUnavailable as trouble:

@@ -213,7 +213,7 @@ async def _watch(path: Path, rules: RulesInUse, loop: Loop) -> None:
     """
     stands = False
     async for changes in awatch(path, step=200, debounce=1000, rust_timeout=2000, yield_on_timeout=True):
-        if changes or (not stands and await rules.are_others()):
+        if changes or (not stands and await rules.files_differ()):
             await rules.reload()
             loop.reconsider()
         stands = True

@@ -224,16 +224,16 @@ def _ring(
     name = _level_name(plan, step)
     recipients = plan.levels[step].page if step < len(plan.levels) else _last_resort(plan, roster)
     nobody: list[str] = []
-    whom_why: dict[tuple[str, str, str], tuple[Recipient, Reached, list[str]]] = {}
+    everybody: dict[tuple[str, str, str], tuple[Recipient, Reached, list[str]]] = {}
     for recipient in recipients:
         found = reach(recipient, roster, now, always=name == LAST_RESORT)
         if isinstance(found, str):
             nobody.append(found)
             continue
-        called = (found.key, found.target, found.user)
-        whom_why.setdefault(called, (recipient, found, []))[2].append(found.because)
+        who = (found.key, found.target, found.user)
+        everybody.setdefault(who, (recipient, found, []))[2].append(found.because)
     keys: list[str] = []
-    for recipient, found, reasons in whom_why.values():
+    for recipient, found, reasons in everybody.values():
         key = f"{_prefix(incident)}{round_}/{name}/{recipient.name}"
         keys.append(key)
         if (same := keys.count(key)) > 1:  # one person through two targets, or a rotation called as a person

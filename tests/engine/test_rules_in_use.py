@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 from playbook import NOON
@@ -68,7 +67,7 @@ def slow_once(monkeypatch):
             found = was(*given)
             if not entered.is_set():
                 entered.set()
-                goes_on.wait(5)
+                assert goes_on.wait(5), "the event loop waits for this"
             return found
 
         monkeypatch.setattr(rules_in_use, name, instead)
@@ -128,9 +127,6 @@ async def test_nothing_waits_while_rules_are_read(rules, slow_once):
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(rules.reload())
         await asyncio.to_thread(entered.wait, 5)
-        began = time.monotonic()
-        await asyncio.sleep(0)
-        assert time.monotonic() - began < 1
         assert names(rules) == ["old"]
         goes_on.set()
 

@@ -233,3 +233,14 @@ async def test_a_calendar_that_could_not_be_taken_in_is_taken_in_the_next_time(p
         await published.look()
     await published.look(minutes=15)
     assert published.open == ["cards"]
+
+
+async def test_an_address_that_comes_just_as_it_is_asked_for_is_the_same_later(published, tmp_path, monkeypatch):
+    secret = tmp_path / "address"
+    secret.write_text(published.url)
+    published.start("keep", f'url_file: "{secret}"')
+    with monkeypatch.context() as missing:
+        missing.setattr("relay.engine.window_watch._digest", lambda window: "")
+        await published.look()
+    await published.look(seconds=5)
+    assert (published.asked, published.open, published.changed) == (1, ["cards"], 1)
